@@ -1,0 +1,1 @@
+"""The pipeline behind the collectors: normalise, store, detect, ticket, show."""

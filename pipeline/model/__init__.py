@@ -1,0 +1,1 @@
+"""Values that every part of the pipeline shares. Imports nothing of ours."""

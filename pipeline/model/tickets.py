@@ -1,0 +1,28 @@
+"""Words of a ticket's life. The labels for people are in the console's catalogues."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class TicketStatus(StrEnum):
+    NEW = "new"
+    CLAIMED = "claimed"
+    IN_PROGRESS = "in_progress"
+    WAITING = "waiting"
+    CLOSED = "closed"
+    REOPENED = "reopened"
+
+
+class ClosingReason(StrEnum):
+    """The eight reasons of the city's procedure; `recovered` is the system's own."""
+
+    TRUE_POSITIVE_IMPACT = "true_positive_impact"
+    TRUE_POSITIVE_NO_IMPACT = "true_positive_no_impact"
+    BENIGN_TRUE_POSITIVE = "benign_true_positive"
+    FALSE_POSITIVE_LOGIC = "false_positive_logic"
+    FALSE_POSITIVE_DATA = "false_positive_data"
+    DUPLICATE = "duplicate"
+    INSUFFICIENT_EVIDENCE = "insufficient_evidence"
+    TEST_DRILL = "test_drill"
+    RECOVERED = "recovered"
