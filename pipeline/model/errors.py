@@ -30,7 +30,11 @@ class ThapCanhError(Exception):
             f"expected {self.expected}" if self.expected else "",
         ]
         place = "; ".join(part for part in parts if part)
-        return self.what + (f" ({place})" if place else "") + (f". {self.remedy}" if self.remedy else "")
+        return (
+            self.what
+            + (f" ({place})" if place else "")
+            + (f". {self.remedy}" if self.remedy else "")
+        )
 
 
 class UsageError(ThapCanhError):
@@ -82,4 +86,6 @@ class FaultsError(UsageError):
         self.faults = tuple(faults)
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.what}: {len(self.faults)}", *(f"  {fault}" for fault in self.faults)])
+        return "\n".join(
+            [f"{self.what}: {len(self.faults)}", *(f"  {fault}" for fault in self.faults)]
+        )

@@ -30,8 +30,23 @@ ERROR: Final = "error.message"
 PEER: Final = "thapcanh.peer"
 
 ENVELOPE: Final = (
-    ID, NODE, SEQUENCE, AGENCY, SOURCE, PRODUCT, MAPPING, REPLACES, DATASET,
-    TIME, CREATED, INGESTED, ORIGINAL, ORIGINAL_BYTES, TAGS, ERROR, PEER,
+    ID,
+    NODE,
+    SEQUENCE,
+    AGENCY,
+    SOURCE,
+    PRODUCT,
+    MAPPING,
+    REPLACES,
+    DATASET,
+    TIME,
+    CREATED,
+    INGESTED,
+    ORIGINAL,
+    ORIGINAL_BYTES,
+    TAGS,
+    ERROR,
+    PEER,
 )
 """Set by the pipeline alone: a sender's field of such a name goes to `thapcanh.extra` or is refused."""
 

@@ -1,0 +1,16 @@
+"""One file an area. Importing this package registers every table with the metadata."""
+
+from __future__ import annotations
+
+from pipeline.state.tables import (
+    access,
+    detection,
+    intake,
+    lake,
+    operation,
+    register,
+    rules,
+    tickets,
+)
+
+__all__ = ["access", "detection", "intake", "lake", "operation", "register", "rules", "tickets"]

@@ -1,0 +1,147 @@
+"""Runs, cursors, coverage, stored matches and findings: one transaction of detect writes them all."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pipeline.state.base import Base, BigId
+
+
+class ScheduleRow(Base):
+    """A name, an interval in seconds and a selection of rules. `paused` carries the reason."""
+
+    __tablename__ = "schedule"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    interval: Mapped[float]
+    paused: Mapped[str] = mapped_column(default="")
+    changed: Mapped[datetime]
+
+
+class Cursor(Base):
+    """How far a schedule has evaluated a node's sequences."""
+
+    __tablename__ = "cursor"
+
+    schedule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    node: Mapped[str] = mapped_column(String(64), primary_key=True)
+    position: Mapped[int]
+
+
+class Lease(Base):
+    """Who may run a schedule now. `fence` grows with every holder; a stale one's writes are refused."""
+
+    __tablename__ = "lease"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(64))
+    fence: Mapped[int]
+    expires: Mapped[datetime]
+
+
+class Run(Base):
+    """A rule set over one window. `status`: running, done, failed. `kind`: scheduled, backfill."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index("ix_run_schedule_started", "schedule", "started"),)
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    schedule: Mapped[str] = mapped_column(String(64))
+    kind: Mapped[str] = mapped_column(String(16))
+    ruleset: Mapped[str] = mapped_column(String(32))
+    window: Mapped[dict[str, Any]]
+    status: Mapped[str] = mapped_column(String(16))
+    started: Mapped[datetime]
+    ended: Mapped[datetime | None]
+    events: Mapped[int] = mapped_column(default=0)
+    matches: Mapped[int] = mapped_column(default=0)
+    rules: Mapped[int] = mapped_column(default=0)
+    error: Mapped[str] = mapped_column(default="")
+
+
+class Coverage(Base):
+    """Sequences `first` to `last` of a node that a rule set has been evaluated over.
+
+    `agencies` maps each agency with events in the interval to
+    `{"events": n, "first": micros, "last": micros}` of their `@timestamp`.
+    """
+
+    __tablename__ = "coverage"
+    __table_args__ = (Index("ix_coverage_ruleset_node_last", "ruleset", "node", "last"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    schedule: Mapped[str] = mapped_column(String(64))
+    ruleset: Mapped[str] = mapped_column(String(32))
+    node: Mapped[str] = mapped_column(String(64))
+    first: Mapped[int]
+    last: Mapped[int]
+    agencies: Mapped[dict[str, Any]]
+    first_run: Mapped[str] = mapped_column(String(32))
+    last_run: Mapped[str] = mapped_column(String(32))
+    closed: Mapped[bool] = mapped_column(default=False)
+
+
+class MatchBlob(Base):
+    """Matches that correlations read: an Arrow stream of at most 1 MB, written by one run."""
+
+    __tablename__ = "match_blob"
+    __table_args__ = (Index("ix_match_blob_last_time", "last_time"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    run: Mapped[str] = mapped_column(ForeignKey("run.id"))
+    rules: Mapped[list[str]]
+    first_time: Mapped[datetime]
+    last_time: Mapped[datetime]
+    rows: Mapped[int]
+    body: Mapped[bytes]
+
+
+class FindingRow(Base):
+    """One episode. `number` is its place in the order of change: each change takes the next one,
+    so that the role *tickets* reads what is new or amended by its own cursor.
+
+    `samples` holds at most 20 `{"event": hex, "time": micros, "fields": {...}}`; `count` is exact.
+    """
+
+    __tablename__ = "finding"
+    __table_args__ = (
+        Index("ix_finding_rule_agency_entity", "rule", "agency", "entity"),
+        Index("ix_finding_number", "number", unique=True),
+    )
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int]
+    rule: Mapped[str] = mapped_column(String(64))
+    revision: Mapped[str] = mapped_column(String(32))
+    agency: Mapped[str] = mapped_column(String(64), index=True)
+    entity: Mapped[str]
+    entity_field: Mapped[str] = mapped_column(String(64), default="")
+    level: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    title: Mapped[str]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    count: Mapped[int]
+    samples: Mapped[list[Any]]
+    merged_into: Mapped[str] = mapped_column(String(32), default="")
+    run: Mapped[str] = mapped_column(String(32))
+    created: Mapped[datetime]
+    changed: Mapped[datetime]
+
+
+class FindingEvent(Base):
+    """An event of an episode. The key makes an event count once, whichever revision matched it."""
+
+    __tablename__ = "finding_event"
+    __table_args__ = (Index("ix_finding_event_finding_time", "finding", "time"),)
+
+    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    event: Mapped[bytes] = mapped_column(primary_key=True)
+    entity: Mapped[str] = mapped_column(primary_key=True)
+    finding: Mapped[str] = mapped_column(String(32))
+    time: Mapped[datetime]
+    revision: Mapped[str] = mapped_column(String(32))

@@ -1,0 +1,105 @@
+"""The agency register: who sends, what they run, and how we know it is them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pipeline.state.base import Base, BigId
+
+
+class Agency(Base):
+    """A department, ward, commune or city company; `soc` is the centre itself.
+
+    `drill` marks a rehearsal's agency: never in mirrors, legal clocks or statistics.
+    `level` is the highest system level (1-5) of the agency, 0 where none is recorded.
+    """
+
+    __tablename__ = "agency"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name_vi: Mapped[str]
+    name_en: Mapped[str]
+    kind: Mapped[str] = mapped_column(String(32), default="")
+    level: Mapped[int] = mapped_column(default=0)
+    drill: Mapped[bool] = mapped_column(default=False)
+    valid_from: Mapped[datetime]
+    valid_to: Mapped[datetime | None]
+
+
+class Source(Base):
+    """One configured log source of one agency. `state`: draft, published, paused, retired.
+
+    `options` holds the parser's options (named ones only: see the product's schema).
+    """
+
+    __tablename__ = "source"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agency: Mapped[str] = mapped_column(ForeignKey("agency.id"), index=True)
+    product: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str]
+    state: Mapped[str] = mapped_column(String(16), default="published")
+    timezone: Mapped[str] = mapped_column(String(64), default="")
+    encoding: Mapped[str] = mapped_column(String(32), default="")
+    options: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    created: Mapped[datetime]
+
+
+class SourceAddress(Base):
+    """Weak identity: records that reach `listener` from an address in `network` (CIDR) are the source's."""
+
+    __tablename__ = "source_address"
+    __table_args__ = (UniqueConstraint("listener", "network"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    source: Mapped[str] = mapped_column(ForeignKey("source.id"), index=True)
+    listener: Mapped[str] = mapped_column(String(64))
+    network: Mapped[str] = mapped_column(String(64))
+
+
+class SourceKey(Base):
+    """Strong identity: a random key, only its hash kept. `id` is public, the key's first half."""
+
+    __tablename__ = "source_key"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    source: Mapped[str] = mapped_column(ForeignKey("source.id"), index=True)
+    hash: Mapped[bytes]
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    revoked: Mapped[datetime | None]
+
+
+class Knock(Base):
+    """An unknown sender, refused and counted; an operator can turn it into a source."""
+
+    __tablename__ = "knock"
+    __table_args__ = (UniqueConstraint("listener", "address"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    listener: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(64))
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    count: Mapped[int] = mapped_column(default=0)
+
+
+class SourceSeen(Base):
+    """What collectors and the normaliser saw of a source, per node; counters only grow.
+
+    `counters`: received, acknowledged, bytes, dropped by reason. Times are of the newest record.
+    """
+
+    __tablename__ = "source_seen"
+    __table_args__ = (Index("ix_source_seen_source_node", "source", "node", unique=True),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    source: Mapped[str] = mapped_column(String(64))
+    node: Mapped[str] = mapped_column(String(64))
+    last_received: Mapped[datetime | None]
+    last_event: Mapped[datetime | None]
+    counters: Mapped[dict[str, Any]] = mapped_column(default=dict)

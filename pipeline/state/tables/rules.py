@@ -1,0 +1,66 @@
+"""Rules as the installation holds them: every revision ever evaluated stays readable."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from pipeline.state.base import Base
+
+
+class RuleRow(Base):
+    """A rule by its Sigma id. `origin`: shipped, or the name of an import."""
+
+    __tablename__ = "rule"
+
+    id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    origin: Mapped[str] = mapped_column(String(64))
+    path: Mapped[str]
+    enabled: Mapped[bool] = mapped_column(default=True)
+    off_reason: Mapped[str] = mapped_column(default="")
+    revision: Mapped[str] = mapped_column(String(32), index=True)
+    schedule: Mapped[str] = mapped_column(String(64), default="main")
+    changed: Mapped[datetime]
+    retired: Mapped[datetime | None]
+
+
+class RuleRevision(Base):
+    """One text of a rule, named by its content hash."""
+
+    __tablename__ = "rule_revision"
+
+    revision: Mapped[str] = mapped_column(String(32), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(64), index=True)
+    title: Mapped[str]
+    level: Mapped[str] = mapped_column(String(16))
+    status: Mapped[str] = mapped_column(String(16))
+    text: Mapped[str] = mapped_column(Text)
+    added: Mapped[datetime]
+
+
+class Ruleset(Base):
+    """A compiled set: content hash of its revisions, the taxonomy and the matcher's version."""
+
+    __tablename__ = "ruleset"
+
+    hash: Mapped[str] = mapped_column(String(32), primary_key=True)
+    members: Mapped[list[str]]
+    taxonomy: Mapped[str] = mapped_column(String(32))
+    added: Mapped[datetime]
+
+
+class RuleChange(Base):
+    """Imports and switches, for whoever asks why a rule ran or did not."""
+
+    __tablename__ = "rule_change"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    rule: Mapped[str] = mapped_column(ForeignKey("rule.id"), index=True)
+    what: Mapped[str] = mapped_column(String(16))
+    old: Mapped[str] = mapped_column(String(32), default="")
+    new: Mapped[str] = mapped_column(String(32), default="")
+    by: Mapped[str]
+    note: Mapped[str] = mapped_column(default="")
+    at: Mapped[datetime]
