@@ -1,0 +1,49 @@
+"""What one call of the normaliser is given beside the records, and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pipeline.model.records import DeadLetter
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The circumstances of one batch: all its records are of one node and one source.
+
+    `agency` becomes `organization.id`. `key` is the installation's (16 to 64 bytes). `ingested` is
+    `event.ingested`, microseconds UTC. `timezone` is the source's IANA zone, empty if it declared
+    none: then the city's (+07:00) is taken and the event is tagged `_assumed_zone`. `encoding` is
+    the source's text encoding. `columns`, if given, names the only columns wanted besides the
+    envelope, and leaves `event.id` out unless it is named: what `match` uses for speed.
+    """
+
+    node: str
+    agency: str
+    source: str
+    key: bytes
+    ingested: int
+    timezone: str = ""
+    encoding: str = "utf-8"
+    columns: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Normalised:
+    """One row an event, by dataset, in sequence order; the counts settle every record.
+
+    rows of all tables + `dropped` + dead letters of cause `poison` = records given. Every other
+    dead letter (`parse_failure`) points at a row by `event`.
+    """
+
+    tables: dict[str, pa.Table] = field(default_factory=dict)
+    dead: tuple[DeadLetter, ...] = ()
+    dropped: int = 0
+
+    @property
+    def rows(self) -> int:
+        return sum(table.num_rows for table in self.tables.values())
