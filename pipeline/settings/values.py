@@ -1,0 +1,159 @@
+"""Every setting with its default. `config/thapcanh.yml` shows the same with an explanation of each.
+
+Values are frozen; a secret is never a value but a reference (``file:/path`` or ``env:NAME``) that is
+read where it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+Level = Literal["informational", "low", "medium", "high", "critical"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """One listening socket. `kind` names the receiver; `name` is what address ranges refer to."""
+
+    name: str
+    kind: Literal["http_bulk", "syslog_tcp", "syslog_udp"]
+    address: str = "127.0.0.1"
+    port: int = 0
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectSettings:
+    """Receivers and the spool. Sizes in bytes."""
+
+    node: str = "collect-1"
+    listeners: tuple[Listener, ...] = (
+        Listener(name="http", kind="http_bulk", port=9700),
+        Listener(name="syslog-tcp", kind="syslog_tcp", port=9714),
+        Listener(name="syslog-udp", kind="syslog_udp", port=9714),
+    )
+    max_record_bytes: int = 1_048_576
+    max_connections: int = 2_000
+    spool_segment_bytes: int = 67_108_864
+    spool_max_bytes: int = 10_737_418_240
+    spool_retain_minutes: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StateSettings:
+    """`url` is SQLAlchemy's; empty means SQLite in the home folder."""
+
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """`kind` lake keeps events as Parquet under the home folder. Days of receipts that a resend is
+    looked up over."""
+
+    kind: Literal["lake"] = "lake"
+    resend_days: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NormaliseSettings:
+    """At most `batch` records or `interval` seconds, whichever comes first."""
+
+    batch: int = 20_000
+    interval: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DetectSettings:
+    """A run starts when the watermark has moved and `interval` seconds have passed since the last."""
+
+    interval: float = 3.0
+    window: int = 200_000
+    lease_seconds: int = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TicketSettings:
+    """Findings of rules at `level` and up, with a status named here, open tickets."""
+
+    interval: float = 1.0
+    level: Level = "medium"
+    statuses: tuple[str, ...] = ("stable", "test")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleSettings:
+    """Where people sign in. `public_url` is written into links when a proxy stands before it."""
+
+    address: str = "127.0.0.1"
+    port: int = 9780
+    public_url: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetentionSettings:
+    """Days that events are kept, and the share of the disk past which deletion starts early.
+
+    Past `disk_share` drill data go first, then what is older than `floor_days` and not held; if
+    nothing may go, receivers push back and the alarm goes out.
+    """
+
+    days: int = 365
+    floor_days: int = 365
+    drill_days: int = 7
+    disk_share: float = 0.85
+    every_minutes: int = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSettings:
+    """The supervisor's health endpoint, and when a role counts as stuck (seconds)."""
+
+    health_address: str = "127.0.0.1"
+    health_port: int = 9781
+    stuck_after: float = 60.0
+    stop_within: float = 4.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """All of them, with the home folder that they belong to."""
+
+    home: Path
+    collect: CollectSettings = field(default_factory=CollectSettings)
+    state: StateSettings = field(default_factory=StateSettings)
+    store: StoreSettings = field(default_factory=StoreSettings)
+    normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
+    detect: DetectSettings = field(default_factory=DetectSettings)
+    tickets: TicketSettings = field(default_factory=TicketSettings)
+    console: ConsoleSettings = field(default_factory=ConsoleSettings)
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    serve: ServeSettings = field(default_factory=ServeSettings)
+
+    @property
+    def state_url(self) -> str:
+        return self.state.url or f"sqlite:///{self.home / 'state.sqlite'}"
+
+    @property
+    def spool(self) -> Path:
+        return self.home / "spool"
+
+    @property
+    def lake(self) -> Path:
+        return self.home / "lake"
+
+    @property
+    def cache(self) -> Path:
+        return self.home / "cache"
+
+    @property
+    def keys(self) -> Path:
+        return self.home / "keys"
+
+    @property
+    def run(self) -> Path:
+        return self.home / "run"
