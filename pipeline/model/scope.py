@@ -28,12 +28,16 @@ class Scope:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who does a deed, as the history records it. `role` is a key of the permission table."""
+    """Who does a deed, as the history records it. `role` is a key of the permission table.
+
+    `permissions` narrows the role (a token's); None takes all that the role has.
+    """
 
     kind: ActorKind
     id: str
     role: str
     scope: Scope
+    permissions: frozenset[str] | None = None
 
     @property
     def name(self) -> str:

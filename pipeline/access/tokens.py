@@ -1,0 +1,152 @@
+"""Tokens: a program's key to the API, scoped, never more than the person it acts for.
+
+In: ``Authorization: Bearer tct_4f2a9c…_Jx…``. Out: an `Actor` of kind *token*, or None.
+Form: ``tct_`` + 16 hex digits (public, names the row) + ``_`` + 43 characters (secret, kept as a hash).
+Invariant: what a token may do is what it was given *and* what its person may do now; a person who loses
+an agency, a role or their place takes it from their tokens at once.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from pipeline.access import log, people
+from pipeline.access.hashing import hashed, new_secret, same
+from pipeline.access.permissions import may, permissions_of, require
+from pipeline.model.errors import ForbiddenError, NotFoundError, UsageError
+from pipeline.model.scope import Actor, Scope
+from pipeline.state.state import State
+from pipeline.state.tables.access import Token as Row
+
+FORM = re.compile(r"tct_([0-9a-f]{16})_([A-Za-z0-9_-]{43})")
+LONGEST = timedelta(days=366)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token without its secret. `agencies` empty: all that its person may see."""
+
+    id: str
+    person: str
+    name: str
+    permissions: tuple[str, ...]
+    agencies: tuple[str, ...]
+    created: datetime
+    expires: datetime
+    revoked: datetime | None
+
+
+def issue(
+    state: State,
+    actor: Actor,
+    *,
+    person: str,
+    name: str,
+    permissions: Collection[str],
+    agencies: Collection[str] = (),
+    expires: datetime,
+    now: datetime,
+) -> str:
+    """The token's text, shown once. For oneself, or (with person.write) for another."""
+    _require_over(actor, person)
+    if actor.kind == "token":
+        raise ForbiddenError("a token cannot issue tokens")
+    if not permissions:
+        raise UsageError("a token needs at least one permission")
+    if not now < expires <= now + LONGEST:
+        raise UsageError("a token lives up to a year", got=expires.isoformat())
+    secret, public = new_secret(), secrets.token_hex(8)
+    with state.begin() as db:
+        owner = people.read(db, person)
+        if owner.disabled is not None:
+            raise ForbiddenError("this person is disabled", got=person)
+        rights = permissions_of(owner.role)
+        if over := sorted(set(permissions) - rights):
+            raise ForbiddenError(
+                "a token has no more than its person",
+                got=", ".join(over),
+                expected=", ".join(sorted(rights)),
+            )
+        if over := sorted(a for a in set(agencies) if not owner.actor().scope.allows(a)):
+            raise ForbiddenError("a token sees no more than its person", got=", ".join(over))
+        db.add(
+            Row(
+                id=public,
+                person=person,
+                name=name.strip() or public,
+                hash=bytes.fromhex(hashed(secret)),
+                permissions=sorted(set(permissions)),
+                agencies=sorted(set(agencies)),
+                created=now,
+                expires=expires,
+            )
+        )
+        log.record(db, actor.name, "token_issued", f"{public} for {person}", now=now)
+    return f"tct_{public}_{secret}"
+
+
+def resolve(state: State, text: str, *, now: datetime) -> Actor | None:
+    """Who a token acts as; None if it is not one, is revoked, too old, or its person disabled."""
+    form = FORM.fullmatch(text)
+    if form is None:
+        return None
+    with state.read() as db:
+        row = db.get(Row, form[1])
+        if row is None or not same(row.hash.hex(), hashed(form[2])):
+            return None
+        if row.revoked is not None or now >= row.expires:
+            return None
+        owner = people.read(db, row.person)
+        if owner.disabled is not None:
+            return None
+        held = owner.actor().scope
+        scope = Scope.of(*filter(held.allows, row.agencies)) if row.agencies else held
+        return Actor("token", row.id, owner.role, scope, frozenset(row.permissions))
+
+
+def revoke(state: State, actor: Actor, token: str, *, now: datetime) -> Token:
+    """At once and for good; doing it twice is harmless."""
+    with state.begin() as db:
+        row = db.get(Row, token)
+        if row is None:
+            raise NotFoundError("no such token", got=token)
+        _require_over(actor, row.person)
+        if row.revoked is None:
+            row.revoked = now
+            log.record(db, actor.name, "token_revoked", token, now=now)
+        return _value(row)
+
+
+def list_tokens(state: State, actor: Actor) -> list[Token]:
+    """All of them for who may read people, else one's own."""
+    chosen = select(Row).order_by(Row.created)
+    if not may(actor, "person.read"):
+        require(actor, "token.issue", None)
+        chosen = chosen.where(Row.person == actor.id)
+    with state.read() as db:
+        return [_value(row) for row in db.scalars(chosen)]
+
+
+def _require_over(actor: Actor, person: str) -> None:
+    require(actor, "token.issue", None)
+    if (actor.kind, actor.id) != ("person", person):
+        require(actor, "person.write", None)
+
+
+def _value(row: Row) -> Token:
+    return Token(
+        id=row.id,
+        person=row.person,
+        name=row.name,
+        permissions=tuple(row.permissions),
+        agencies=tuple(row.agencies),
+        created=row.created,
+        expires=row.expires,
+        revoked=row.revoked,
+    )
