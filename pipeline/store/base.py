@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Commit:
     """The receipts `first` to `last` of `node`: their events by dataset, and the rest by count.
 
-    `resendable` says that ids of this commit may be in the store already (records with an identity
+    `resendable` names the datasets whose ids may be in the store already (records with an identity
     of their own) and must be looked up; other ids are made of the receipt and cannot be.
     `files` are byte ranges `(source, fingerprint, start, stop)` that the commit hands over for good.
     """
@@ -37,7 +37,7 @@ class Commit:
     dead: Sequence[DeadLetter] = ()
     dropped: int = 0
     refused: int = 0
-    resendable: bool = False
+    resendable: frozenset[str] = frozenset()
     files: Sequence[tuple[str, str, int, int]] = ()
 
 
@@ -47,6 +47,9 @@ class TimeRange:
 
     start: datetime | None = None
     stop: datetime | None = None
+
+
+ALL_TIME = TimeRange()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +89,11 @@ class Store(Protocol):
         dataset is resolved from `thapcanh.extra`. Superseded events are left out. Memory is bounded.
         """
 
-    def get(self, ids: Sequence[str], *, scope: Scope) -> list[dict[str, Any]]:
-        """Documents of the events by hex id, in the ids' order, superseded ones included and marked."""
+    def get(
+        self, ids: Sequence[str], *, scope: Scope, when: TimeRange = ALL_TIME
+    ) -> list[dict[str, Any]]:
+        """Documents of the events by hex id, in the ids' order, superseded ones included and marked
+        by `thapcanh.superseded_by`. `when` is a hint that saves reading: where the events are."""
 
     def search(
         self,

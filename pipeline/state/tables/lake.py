@@ -16,16 +16,25 @@ class LakeFile(Base):
 
     `spans` maps each node to its `[first, last]` sequences that the file may hold (a committed file
     has one node, a compacted one several). `agencies` maps each agency to its rows. `first_time` and
-    `last_time` bound `@timestamp`. `state`: live, replaced (by a compaction, kept until no reader can
-    hold it), expired, quarantined.
+    `last_time` bound `@timestamp`. `number` is the place in the order of commits. `tier`: 0 as
+    committed, 1 merged within a receipt hour, 2 one agency's receipt day. `columns` names the
+    `LakeSchema`. `resendable`: ids of this file are looked up when records come again. `state`: live,
+    replaced (by a compaction, kept until no reader can hold it), expired, quarantined, lost.
     """
 
     __tablename__ = "lake_file"
-    __table_args__ = (Index("ix_lake_file_state_dataset", "state", "dataset"),)
+    __table_args__ = (
+        Index("ix_lake_file_state_dataset", "state", "dataset"),
+        Index("ix_lake_file_state_last_time", "state", "last_time"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    number: Mapped[int] = mapped_column(unique=True)
     path: Mapped[str] = mapped_column(unique=True)
     dataset: Mapped[str] = mapped_column(String(64))
+    tier: Mapped[int] = mapped_column(default=0)
+    columns: Mapped[str] = mapped_column(String(32))
+    resendable: Mapped[bool] = mapped_column(default=False)
     spans: Mapped[dict[str, Any]]
     agencies: Mapped[dict[str, Any]]
     drill: Mapped[bool] = mapped_column(default=False)
@@ -39,6 +48,15 @@ class LakeFile(Base):
     state: Mapped[str] = mapped_column(String(16), default="live")
     committed: Mapped[datetime]
     changed: Mapped[datetime]
+
+
+class LakeSchema(Base):
+    """Column names and their Arrow types, as text, by content hash: many files share one."""
+
+    __tablename__ = "lake_schema"
+
+    hash: Mapped[str] = mapped_column(String(32), primary_key=True)
+    columns: Mapped[dict[str, Any]]
 
 
 class LakeSpan(Base):
