@@ -1,0 +1,1 @@
+"""Wire formats: lines in, groups of equal shape out. Pure; they know no field of ECS and no store."""

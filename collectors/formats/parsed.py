@@ -1,0 +1,62 @@
+"""What every format gives back: rows of equal shape as columns, and what could not be parsed.
+
+A *shape* is a kind and the tuple of field names in the order in which they came; rows of one shape
+are transposed once, by `zip` in C. A value is a text, a number, a truth value, None (absent), or a
+list or an object where the format has such. Invariant: every line is in one group, in `failures`
+or in `dropped`, never in two of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+Value = Any
+"""A value of a parsed field: str, int, float, bool, None, list or dict."""
+
+
+@dataclass(slots=True)
+class Group:
+    """Lines `rows` (indices into the batch, ascending), one tuple of values a name."""
+
+    names: tuple[str, ...]
+    rows: list[int]
+    columns: list[tuple[Value, ...]]
+    kind: str = ""
+
+
+@dataclass(slots=True)
+class Parsed:
+    """The whole batch. `notes` are remarks about single fields, by line."""
+
+    groups: list[Group] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    notes: dict[int, list[str]] = field(default_factory=dict)
+
+    def note(self, row: int, text: str) -> None:
+        self.notes.setdefault(row, []).append(text)
+
+
+class Grouper:
+    """Collects rows by shape; `add` is the hot path."""
+
+    def __init__(self) -> None:
+        self._shapes: dict[tuple[str, tuple[str, ...]], tuple[list[int], list[Sequence[Value]]]] = {}
+
+    def add(self, row: int, names: tuple[str, ...], values: Sequence[Value], kind: str = "") -> None:
+        key = (kind, names)
+        shape = self._shapes.get(key)
+        if shape is None:
+            shape = self._shapes[key] = ([], [])
+        shape[0].append(row)
+        shape[1].append(values)
+
+    def groups(self) -> Iterable[Group]:
+        for (kind, names), (rows, values) in self._shapes.items():
+            yield Group(names, rows, list(zip(*values, strict=True)), kind)
+
+
+Format = Callable[[Sequence[Any]], Parsed]
+"""A compiled format: the lines of a batch (text or bytes; None for one to skip) to `Parsed`."""

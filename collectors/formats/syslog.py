@@ -1,0 +1,81 @@
+"""The header of a syslog line, BSD (RFC 3164) or RFC 5424, as devices really send it.
+
+In: a line, e.g. ::
+
+    <34>Oct 11 22:14:15 mymachine su[230]: 'su root' failed for lonvick on /dev/pts/8
+    <165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 ID47 [a@1 b="c"] It's time
+    2026-11-24T09:00:00.123456+07:00 mail postfix/smtpd[77]: connect from unknown
+    <189>date=2026-11-24 time=09:00:00 devname="FG"        (no header but the priority)
+
+Out: a `Header` and the message. Every part but the message may be missing; then it is None.
+Invariant: what is not certainly a header stays in the message; nothing is cut from the text.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+
+class Header(NamedTuple):
+    """`time` is text as it came; a BSD time has no year and no zone."""
+
+    priority: str | None = None
+    time: str | None = None
+    host: str | None = None
+    program: str | None = None
+    pid: str | None = None
+    msgid: str | None = None
+    data: str | None = None
+
+
+NAMES: Final = tuple(f"syslog.{name}" for name in Header._fields)
+NO_HEADER: Final = Header()
+
+_MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
+_BSD_TIME = rf"{_MONTH} [ \d]?\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d{{1,6}})?(?: \d{{4}}(?= ))?"
+_ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
+
+# Oct 11 22:14:15 host program[pid]: message
+_TAG = r"(?!CEF:|LEEF:)([A-Za-z_/(][^\s:\[\]=,\"']{0,127})(?:\[([^\]\s]{1,64})\])?:(?: |(?=\S)|$)"
+_HOST = r"([^\s:=\[\]\"{}|,]{1,255}(?::[0-9A-Fa-f:]+)?)"
+_OLD = re.compile(
+    rf"(?:<(\d{{1,3}})>)?(?:\d+: )?[*.]?({_BSD_TIME}|{_ISO_TIME}):? (?:{_HOST} (?:: |{_TAG})?|{_TAG})?", re.ASCII
+)
+# Real devices that send neither time nor host: <30>dhcpd: DHCPREQUEST …
+_BARE = re.compile(rf"<(\d{{1,3}})>(?:{_TAG})?", re.ASCII)
+
+# <165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 ID47 [a@1 b="c"] It's time
+_NEW = re.compile(
+    r"<(\d{1,3})>\d{1,2} (\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?", re.ASCII
+)
+_BOM = "\ufeff"
+
+
+def split(line: str) -> tuple[Header, str]:
+    """The header and the message of one line."""
+    first = line[:1]
+    if first == "<":
+        new = _NEW.match(line) if line[2:7].find(">") >= 0 else None
+        if new is not None:
+            parts = [None if part == "-" else part for part in new.groups()]
+            return Header(*parts), line[new.end() :].removeprefix(_BOM)
+        if not 2 <= line.find(">", 1, 5) <= 4:
+            return NO_HEADER, line
+    old = _OLD.match(line)
+    if old is not None:
+        priority, time, host, program, pid, lone, lone_pid = old.groups()
+        return Header(priority, time, host, program or lone, pid or lone_pid), line[old.end() :]
+    if first == "<":
+        bare = _BARE.match(line)
+        if bare is not None:
+            return Header(bare[1], None, None, bare[2], bare[3]), line[bare.end() :]
+    return NO_HEADER, line
+
+
+def facility(priority: int) -> int:
+    return priority >> 3
+
+
+def severity(priority: int) -> int:
+    return priority & 7

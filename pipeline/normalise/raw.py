@@ -1,0 +1,44 @@
+"""Values of one field as they came, and their two faces: Python's, and Arrow's text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from collectors.formats.json_lines import as_text
+from collectors.formats.text import clean
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def text_array(values: Sequence[Any]) -> pa.Array:
+    """Any values as text; None stays null. The fast way is for values that are text already."""
+    import pyarrow as pa
+
+    try:
+        return pa.array(values, pa.string())
+    except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):
+        pass
+    texts = [None if value is None else as_text(value) for value in values]
+    try:
+        return pa.array(texts, pa.string())
+    except UnicodeEncodeError:
+        return pa.array([None if text is None else clean(text) for text in texts], pa.string())
+
+
+def list_array(values: Sequence[Any]) -> pa.Array:
+    """Any values as lists of text: a list item by item, anything else as a list of one."""
+    import pyarrow as pa
+
+    items: list[str] = []
+    offsets: list[int | None] = []
+    for value in values:
+        offsets.append(None if value is None else len(items))
+        if value is None:
+            continue
+        for item in value if isinstance(value, list) else (value,):
+            if item is not None:
+                items.append(clean(as_text(item)))
+    offsets.append(len(items))
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(items, pa.string()))
