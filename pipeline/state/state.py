@@ -86,13 +86,20 @@ class State:
 
 def next_number(session: Session, name: str) -> int:
     """The next number of a gap-free counter, within the transaction of its use."""
+    return next_numbers(session, name, 1)[0]
+
+
+def next_numbers(session: Session, name: str, count: int) -> range:
+    """The next `count` numbers of a gap-free counter. The counter stays locked until the transaction
+    ends, so that numbers become visible in their order."""
     row = session.get(Counter, name, with_for_update=True)
     if row is None:
         row = Counter(name=name, value=0)
         session.add(row)
-    row.value += 1
+    first = row.value + 1
+    row.value += count
     session.flush()
-    return row.value
+    return range(first, first + count)
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:

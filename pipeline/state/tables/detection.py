@@ -102,19 +102,21 @@ class MatchBlob(Base):
 
 class FindingRow(Base):
     """One episode. `number` is its place in the order of change: each change takes the next one,
-    so that the role *tickets* reads what is new or amended by its own cursor.
+    so that the role *tickets* reads what is new or amended by its own cursor. `born` is the number
+    of its creation: of two that are joined, the one with the lower survives.
 
     `samples` holds at most 20 `{"event": hex, "time": micros, "fields": {...}}`; `count` is exact.
     """
 
     __tablename__ = "finding"
     __table_args__ = (
-        Index("ix_finding_rule_agency_entity", "rule", "agency", "entity"),
+        Index("ix_finding_rule_agency_entity_last", "rule", "agency", "entity", "last"),
         Index("ix_finding_number", "number", unique=True),
     )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     number: Mapped[int]
+    born: Mapped[int]
     rule: Mapped[str] = mapped_column(String(64))
     revision: Mapped[str] = mapped_column(String(32))
     agency: Mapped[str] = mapped_column(String(64), index=True)

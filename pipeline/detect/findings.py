@@ -1,0 +1,234 @@
+"""Matches into findings, within the one transaction of a detection run.
+
+In: hits (a match, and the fields that made it where it may serve as a sample) and the facts of their
+rules. Out: rows of `finding` and `finding_event`. Invariants: an event counts once per rule and
+entity, whichever revision of the rule matched it and however often its window is evaluated; `count`
+is the number of the finding's events; `samples` are its 20 earliest, so that they too are a function
+of the set of matches; each change takes the next number, so that the tickets role reads findings in
+the order of their change. A sample::
+
+    {"event": "9f2c…", "time": 1764000000000000, "fields": {"process.name": "mimikatz.exe"}}
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
+from typing import Any, Final
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.detect.episodes import Change, Held, unite
+from pipeline.model.clock import from_micros, to_micros
+from pipeline.model.detections import Level, Match
+from pipeline.state.state import next_numbers
+from pipeline.state.tables.detection import FindingEvent, FindingRow
+
+COUNTER: Final = "finding"
+MAX_SAMPLES: Final = 20
+DEFAULT_QUIET: Final = 3_600_000_000  # one hour in microseconds: design.md, names
+_CHUNK: Final = 400  # bound parameters of one statement
+
+
+class RuleFacts(msgspec.Struct, frozen=True):
+    """What a finding says of its rule. `quiet` in microseconds."""
+
+    id: str
+    revision: str
+    title: str
+    level: Level
+    status: str
+    quiet: int = DEFAULT_QUIET
+
+
+class Hit(msgspec.Struct, frozen=True, gc=False):
+    """A match, the field that its entity was read from, and the matched fields (None: no sample)."""
+
+    match: Match
+    entity_field: str = ""
+    fields: dict[str, str] | None = None
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What a batch of hits did: matches that were new, findings born, extended and absorbed."""
+
+    matches: int = 0
+    born: int = 0
+    extended: int = 0
+    absorbed: int = 0
+
+
+Group = tuple[str, str, str]  # rule, agency, entity
+
+
+def apply_hits(
+    session: Session,
+    hits: Iterable[Hit],
+    facts: Mapping[str, RuleFacts],
+    *,
+    run: str,
+    now: datetime,
+) -> Applied:
+    """Bring the findings up to date with the hits. Applying any of them again changes nothing."""
+    by_rule: dict[str, dict[tuple[str, str], Hit]] = defaultdict(dict)
+    for hit in hits:
+        by_rule[hit.match.rule].setdefault((hit.match.event, hit.match.entity), hit)
+    steps: list[tuple[Change, Mapping[tuple[str, str], Hit]]] = []
+    for rule, of_rule in by_rule.items():
+        for key in list(_known(session, rule, of_rule)):
+            of_rule.pop(key, None)
+        steps += [(c, of_rule) for c in _changes(session, facts[rule], of_rule.values())]
+    if not steps:
+        return Applied()
+    rows = _held_rows(session, [c for c, _ in steps])
+    numbers = iter(next_numbers(session, COUNTER, sum(1 + len(c.absorbed) for c, _ in steps)))
+    born, events = [], []
+    for change, its_hits in steps:
+        samples = [_sample(its_hits[m.event, m.entity]) for m in change.matches[:MAX_SAMPLES]]
+        match = change.matches[0]
+        if change.born:
+            born.append(
+                _birth(change, facts[match.rule], its_hits[match.event, match.entity], samples)
+                | {"number": (number := next(numbers)), "born": number, "run": run}
+                | {"created": now, "changed": now}
+            )
+        else:
+            _amend(change, rows, facts[match.rule], samples=samples, numbers=numbers, now=now)
+        events += [_event(m, change.id) for m in change.matches]
+    if born:
+        session.execute(sa.insert(FindingRow), born)
+    session.flush()
+    for change, _ in steps:
+        if change.absorbed:
+            session.execute(
+                sa.update(FindingEvent)
+                .where(FindingEvent.finding.in_(change.absorbed))
+                .values(finding=change.id)
+            )
+    session.execute(sa.insert(FindingEvent), events)
+    return Applied(
+        matches=len(events),
+        born=len(born),
+        extended=len(steps) - len(born),
+        absorbed=sum(len(c.absorbed) for c, _ in steps),
+    )
+
+
+def _known(
+    session: Session, rule: str, keys: Iterable[tuple[str, str]]
+) -> Iterator[tuple[str, str]]:
+    """The (event, entity) pairs among `keys` that the rule's findings hold already."""
+    query = sa.select(FindingEvent.event, FindingEvent.entity).where(FindingEvent.rule == rule)
+    for chunk in _chunks({bytes.fromhex(event) for event, _ in keys}):
+        for event, entity in session.execute(query.where(FindingEvent.event.in_(chunk))):
+            yield event.hex(), entity
+
+
+def _changes(session: Session, rule: RuleFacts, hits: Iterable[Hit]) -> list[Change]:
+    groups: dict[str, dict[str, list[Match]]] = defaultdict(lambda: defaultdict(list))
+    for hit in hits:
+        groups[hit.match.agency][hit.match.entity].append(hit.match)
+    changes: list[Change] = []
+    for agency, entities in groups.items():
+        held = _held(session, rule, agency, entities)
+        for entity, matches in entities.items():
+            changes += unite(held.get(entity, ()), matches, rule.quiet)
+    return changes
+
+
+def _held(
+    session: Session, rule: RuleFacts, agency: str, entities: Mapping[str, Sequence[Match]]
+) -> dict[str, list[Held]]:
+    """The living episodes that may lie near: within the quiet time of the matches' whole span."""
+    times = [m.time for matches in entities.values() for m in matches]
+    quiet = timedelta(microseconds=rule.quiet)
+    query = sa.select(
+        FindingRow.id, FindingRow.born, FindingRow.first, FindingRow.last, FindingRow.entity
+    ).where(
+        FindingRow.rule == rule.id,
+        FindingRow.agency == agency,
+        FindingRow.last >= from_micros(min(times)) - quiet,
+        FindingRow.first <= from_micros(max(times)) + quiet,
+        FindingRow.merged_into == "",
+    )
+    found: dict[str, list[Held]] = defaultdict(list)
+    for chunk in _chunks(entities):
+        for id_, born, first, last, entity in session.execute(
+            query.where(FindingRow.entity.in_(chunk))
+        ):
+            found[entity].append(Held(id_, born, to_micros(first), to_micros(last)))
+    return found
+
+
+def _held_rows(session: Session, changes: Iterable[Change]) -> dict[str, FindingRow]:
+    ids = [i for c in changes if not c.born for i in (c.id, *c.absorbed)]
+    rows: dict[str, FindingRow] = {}
+    for chunk in _chunks(ids):
+        query = sa.select(FindingRow).where(FindingRow.id.in_(chunk))
+        rows.update({row.id: row for row in session.scalars(query)})
+    return rows
+
+
+def _birth(change: Change, rule: RuleFacts, first: Hit, samples: list[Any]) -> dict[str, Any]:
+    return {
+        "id": change.id,
+        "rule": rule.id,
+        "revision": rule.revision,
+        "agency": first.match.agency,
+        "entity": first.match.entity,
+        "entity_field": first.entity_field,
+        "level": rule.level.value,
+        "status": rule.status,
+        "title": rule.title,
+        "first": from_micros(change.first),
+        "last": from_micros(change.last),
+        "count": len(change.matches),
+        "samples": samples,
+        "merged_into": "",
+    }
+
+
+def _amend(
+    change: Change,
+    rows: Mapping[str, FindingRow],
+    rule: RuleFacts,
+    *,
+    samples: list[Any],
+    numbers: Iterator[int],
+    now: datetime,
+) -> None:
+    row = rows[change.id]
+    for gone in (rows[i] for i in change.absorbed):
+        row.count += gone.count
+        samples = samples + gone.samples
+        gone.merged_into, gone.changed, gone.number = change.id, now, next(numbers)
+    row.first, row.last = from_micros(change.first), from_micros(change.last)
+    row.count += len(change.matches)
+    row.samples = sorted(row.samples + samples, key=lambda s: (s["time"], s["event"]))[:MAX_SAMPLES]
+    row.revision, row.level, row.status = rule.revision, rule.level.value, rule.status
+    row.title, row.changed, row.number = rule.title, now, next(numbers)
+
+
+def _sample(hit: Hit) -> dict[str, Any]:
+    return {"event": hit.match.event, "time": hit.match.time, "fields": hit.fields or {}}
+
+
+def _event(match: Match, finding: str) -> dict[str, Any]:
+    return {
+        "rule": match.rule,
+        "event": bytes.fromhex(match.event),
+        "entity": match.entity,
+        "finding": finding,
+        "time": from_micros(match.time),
+        "revision": match.revision,
+    }
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    rest = iter(items)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
