@@ -74,6 +74,7 @@ def apply_hits(
     now: datetime,
 ) -> Applied:
     """Bring the findings up to date with the hits. Applying any of them again changes nothing."""
+    next_numbers(session, COUNTER, 0)  # one writer of findings at a time, on PostgreSQL too
     by_rule: dict[str, dict[tuple[str, str], Hit]] = defaultdict(dict)
     for hit in hits:
         by_rule[hit.match.rule].setdefault((hit.match.event, hit.match.entity), hit)

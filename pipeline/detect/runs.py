@@ -1,0 +1,334 @@
+"""Detection runs: one rule set over one window of sequences, all or nothing.
+
+In: the store's watermark and this schedule's cursor, which bound the window; an evaluator (the
+compiled rule set). Out: findings, coverage and the moved cursor, in the transaction of the run (in
+several, each complete in itself, when there are more matches than one short transaction bears).
+
+    lease ─▶ Run row (running) ─▶ scan and match, no transaction open ─▶ [fence, findings, coverage,
+    cursor, Run row (done)] in one transaction
+
+Invariants: an event is evaluated by each rule once, or the gap is in the coverage; a run that fails
+or dies leaves the cursor where it was, and a Run row that says why; a worker that was overtaken
+commits nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.detect import coverage, leases
+from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits
+from pipeline.detect.window import Slice, Tallies, next_window, slices
+from pipeline.model import events
+from pipeline.model.clock import utc_now
+from pipeline.model.detections import Window
+from pipeline.model.errors import ConflictError, ThapCanhError
+from pipeline.model.ids import new_id
+from pipeline.model.scope import Scope
+from pipeline.state.alarms import close_alarm, raise_alarm
+from pipeline.state.state import State
+from pipeline.state.tables.detection import Cursor, Run
+from pipeline.state.tables.rules import Ruleset
+from pipeline.store.base import Store
+from pipeline.store.steps import step
+
+log = logging.getLogger(__name__)
+
+
+class Evaluator(Protocol):
+    """A compiled rule set as a run needs it. `ruleset` is its content hash."""
+
+    @property
+    def ruleset(self) -> str: ...
+    @property
+    def taxonomy(self) -> str: ...
+    @property
+    def facts(self) -> Mapping[str, RuleFacts]:
+        """By rule id, those that run."""
+        ...
+
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """By revision, those that cannot fire here and why."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, frozenset[str]]:
+        """The datasets that some rule reads, and of each the columns."""
+        ...
+
+    def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
+        """Every match in an Arrow table of events of one dataset."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """`window` in sequences; `matches` of one transaction; `lease` in seconds."""
+
+    window: int = 200_000
+    matches: int = 2_000
+    lease: float = 60.0
+
+
+class RunResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run did. `status`: done, failed. `left` is how many sequences still wait behind it."""
+
+    run: str
+    status: str
+    window: Window
+    events: int = 0
+    applied: Applied = Applied()
+    left: int = 0
+    error: str = ""
+
+
+def run_once(
+    state: State,
+    store: Store,
+    evaluator: Evaluator,
+    *,
+    schedule: str = "main",
+    holder: str,
+    limits: Limits = Limits(),
+    clock: Callable[[], datetime] = utc_now,
+) -> RunResult | None:
+    """Evaluate the next window. None: nothing waits, or another worker is at it."""
+    watermark = store.watermark()
+    with state.read() as session:  # the common case writes nothing
+        if not next_window(cursors_of(session, schedule), watermark, 1):
+            return None
+    with state.begin() as session:
+        lease = leases.take(
+            session, f"detect:{schedule}", holder, now=clock(), seconds=limits.lease
+        )
+        if lease is None:
+            return None
+        cursors = cursors_of(session, schedule)
+        window = next_window(cursors, watermark, limits.window)
+        _bury(session, schedule, clock())
+        if not window:
+            leases.give_back(session, lease)
+            return None
+        run = _begin(session, evaluator, window, schedule=schedule, kind="scheduled", now=clock())
+    left = sum(max(0, upto - cursors.get(node, 0)) for node, upto in watermark.items())
+    job = _Job(state, evaluator, run, schedule, window, lease, limits, clock)
+    result = job.work(store, left - window.size)
+    key = f"detect:{schedule}"
+    if result.status == "failed":
+        raise_alarm(state, key, f"detection run {run} failed: {result.error}", now=clock())
+    else:
+        close_alarm(state, key, now=clock())
+    return result
+
+
+def backfill(
+    state: State,
+    store: Store,
+    evaluator: Evaluator,
+    window: Window,
+    *,
+    schedule: str = "main",
+    limits: Limits = Limits(),
+    clock: Callable[[], datetime] = utc_now,
+) -> list[RunResult]:
+    """Evaluate a window of its own, bounded piece by piece; no cursor moves. Stops at the first failure.
+
+    What lies beyond the watermark is left out.
+    """
+    watermark = store.watermark()
+    done = {node: after for node, (after, _) in window.spans.items()}
+    goal = {n: min(upto, watermark.get(n, 0)) for n, (_, upto) in window.spans.items()}
+    results: list[RunResult] = []
+    while piece := next_window(done, goal, limits.window):
+        with state.begin() as session:
+            run = _begin(session, evaluator, piece, schedule=schedule, kind="backfill", now=clock())
+        job = _Job(state, evaluator, run, schedule, piece, None, limits, clock)
+        done |= {node: upto for node, (_, upto) in piece.spans.items()}
+        left = sum(goal[n] - done[n] for n in goal)
+        results.append(job.work(store, left))
+        if results[-1].status == "failed":
+            break
+    return results
+
+
+def cursors_of(session: Session, schedule: str) -> dict[str, int]:
+    """How far the schedule is, by node."""
+    rows = session.execute(
+        sa.select(Cursor.node, Cursor.position).where(Cursor.schedule == schedule)
+    )
+    return {row.node: row.position for row in rows}
+
+
+def _begin(
+    session: Session,
+    evaluator: Evaluator,
+    window: Window,
+    *,
+    schedule: str,
+    kind: str,
+    now: datetime,
+) -> str:
+    if session.get(Ruleset, evaluator.ruleset) is None:
+        session.add(
+            Ruleset(
+                hash=evaluator.ruleset,
+                members=sorted(f.revision for f in evaluator.facts.values()),
+                unfit=dict(evaluator.unfit),
+                taxonomy=evaluator.taxonomy,
+                added=now,
+            )
+        )
+    run = new_id()
+    session.add(
+        Run(
+            id=run,
+            schedule=schedule,
+            kind=kind,
+            ruleset=evaluator.ruleset,
+            window={node: list(span) for node, span in window.spans.items()},
+            status="running",
+            started=now,
+            rules=len(evaluator.facts),
+        )
+    )
+    return run
+
+
+def _bury(session: Session, schedule: str, now: datetime) -> None:
+    """Who takes the lease knows that no earlier scheduled run of it lives."""
+    session.execute(
+        sa.update(Run)
+        .where(Run.schedule == schedule, Run.kind == "scheduled", Run.status == "running")
+        .values(status="failed", ended=now, error="its process went away before the end")
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One run between its beginning and its end. `lease` is None for a backfill."""
+
+    state: State
+    evaluator: Evaluator
+    run: str
+    schedule: str
+    window: Window
+    lease: leases.Held | None
+    limits: Limits
+    clock: Callable[[], datetime]
+
+    def work(self, store: Store, left: int) -> RunResult:
+        step("run.begun")
+        try:
+            hits, tallies = self._scan(store)
+            step("run.matched")
+            applied = Applied()
+            pieces = slices(self.window, hits, self.limits.matches)
+            for place, piece in enumerate(pieces, 1):
+                one = self._commit(piece, tallies, last=place == len(pieces))
+                applied = Applied(
+                    *(a + b for a, b in zip(_figures(applied), _figures(one), strict=True))
+                )
+                step("run.committed")
+        except ConflictError:
+            log.warning("a detection run was overtaken", extra={"run": self.run})
+            self._fail("overtaken by another worker")
+            raise
+        except Exception as error:  # a window that failed must say so and be tried again
+            log.exception("a detection run failed", extra={"run": self.run})
+            text = (
+                str(error)
+                if isinstance(error, ThapCanhError)
+                else f"{type(error).__name__}: {error}"
+            )
+            self._fail(text)
+            return RunResult(
+                run=self.run, status="failed", window=self.window, left=left, error=text
+            )
+        return RunResult(
+            run=self.run,
+            status="done",
+            window=self.window,
+            events=tallies.events,
+            applied=applied,
+            left=left,
+        )
+
+    def _scan(self, store: Store) -> tuple[list[Hit], Tallies]:
+        hits: list[Hit] = []
+        tallies = Tallies()
+        columns = self.evaluator.columns
+        if not columns:
+            return hits, tallies
+        for dataset, table in store.scan(self.window, scope=Scope.everything(), columns=columns):
+            if not table.num_rows:
+                continue
+            tallies.add(table)
+            try:
+                hits += self.evaluator.evaluate(dataset, table)
+            except Exception as error:
+                raise ThapCanhError(
+                    "a table of events cannot be evaluated",
+                    where=f"{dataset}, {_place(table)}",
+                    got=f"{type(error).__name__}: {error}",
+                    remedy="the window is tried again; its events stay a gap of the coverage until then",
+                ) from error
+        return hits, tallies
+
+    def _commit(self, piece: Slice, tallies: Tallies, *, last: bool) -> Applied:
+        tally = tallies.within(piece.spans)
+        now = self.clock()
+        with self.state.begin() as session:
+            if self.lease is not None:
+                leases.hold(session, self.lease, now=now, seconds=self.limits.lease)
+            applied = apply_hits(session, piece.hits, self.evaluator.facts, run=self.run, now=now)
+            step("run.findings")
+            coverage.extend(
+                session,
+                schedule=self.schedule,
+                ruleset=self.evaluator.ruleset,
+                run=self.run,
+                spans=piece.spans,
+                tallies=tally,
+                moves=self.lease is not None,
+            )
+            if self.lease is not None:
+                for node, (_, upto) in piece.spans.items():
+                    session.merge(Cursor(schedule=self.schedule, node=node, position=upto))
+            row = session.get_one(Run, self.run)
+            row.matches += applied.matches
+            if last:
+                row.status, row.ended, row.events = "done", now, tallies.events
+                if self.lease is not None:
+                    leases.give_back(session, self.lease)
+            session.flush()
+            step("run.before_commit")
+        return applied
+
+    def _fail(self, text: str) -> None:
+        with self.state.begin() as session:
+            row = session.get_one(Run, self.run)
+            row.status, row.ended, row.error = "failed", self.clock(), text[:2000]
+            if self.lease is not None:
+                leases.give_back(session, self.lease)
+
+
+def _figures(applied: Applied) -> tuple[int, ...]:
+    return (applied.matches, applied.born, applied.extended, applied.absorbed)
+
+
+def _place(table: Any) -> str:
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    ends = pc.min_max(table.column(events.SEQUENCE)).as_py()
+    nodes = ", ".join(map(str, pc.unique(table.column(events.NODE)).to_pylist()))
+    return f"node {nodes}, sequences {ends['min']} to {ends['max']}"
