@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -27,12 +28,13 @@ class RuleRow(Base):
 
 
 class RuleRevision(Base):
-    """One text of a rule, named by its content hash."""
+    """One text of a rule, named by its content hash. `kind`: rule, correlation, filter."""
 
     __tablename__ = "rule_revision"
 
     revision: Mapped[str] = mapped_column(String(32), primary_key=True)
     rule: Mapped[str] = mapped_column(String(64), index=True)
+    kind: Mapped[str] = mapped_column(String(16), default="rule")
     title: Mapped[str]
     level: Mapped[str] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
@@ -41,12 +43,17 @@ class RuleRevision(Base):
 
 
 class Ruleset(Base):
-    """A compiled set: content hash of its revisions, the taxonomy and the matcher's version."""
+    """A compiled set: content hash of its revisions, the taxonomy and the matcher's version.
+
+    `members` are the revisions that run in it; `unfit` maps those that were active but cannot fire
+    here to the reason.
+    """
 
     __tablename__ = "ruleset"
 
     hash: Mapped[str] = mapped_column(String(32), primary_key=True)
     members: Mapped[list[str]]
+    unfit: Mapped[dict[str, Any]] = mapped_column(default=dict)
     taxonomy: Mapped[str] = mapped_column(String(32))
     added: Mapped[datetime]
 
