@@ -1,0 +1,56 @@
+# Two commands: `make run` and `make test`. `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SOURCES := collectors pipeline tests setup.py
+
+.DEFAULT_GOAL := help
+.PHONY: bench check clean coverage faults help install lint lock migration run test types
+
+bench: install ## ratios against a peer or a baseline, never a verdict
+	$(BIN)/python -m pytest tests/bench -q -s --override-ini testpaths=tests/bench
+
+check: lint types ## what CI checks before the tests
+
+clean: ## remove what was built, not what was collected
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+
+coverage: install ## the whole suite, with the share of lines and branches it reaches
+	$(BIN)/python -m pytest --cov --cov-report=term
+
+faults: install ## the long runs of kills and full disks
+	THAPCANH_FAULTS=full $(BIN)/python -m pytest tests -m faults -q -s
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(STAMP) ## the environment in .venv, with the test tools
+
+$(STAMP): requirements.lock setup.cfg setup.py pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+lint: install ## ruff, and the arrows between packages
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+	$(BIN)/lint-imports
+
+lock: ## pin every dependency with its hashes
+	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url \
+	  --extra dev --output-file requirements.lock setup.cfg pyproject.toml
+
+migration: install ## write the first migration anew from the tables (until the first release)
+	$(BIN)/python -m pipeline.state.migrate --regenerate
+
+run: install ## the whole system on the embedded store, with the rehearsal played into it
+	@$(BIN)/thapcanh serve --rehearsal
+
+test: install ## the whole suite; what cannot run here says how to get it
+	$(BIN)/python -m pytest
+
+types: install ## mypy, strict
+	$(BIN)/mypy

@@ -1,0 +1,57 @@
+"""``config`` and ``doctor``: what is set, and what is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import typer
+
+from pipeline.cli.options import Home, Json, opened
+from pipeline.cli.output import show_list, show_one
+
+config = typer.Typer(no_args_is_help=True, help="Settings.")
+
+
+def attach(app: typer.Typer) -> None:
+    app.add_typer(config, name="config")
+    app.command("doctor")(doctor)
+
+
+@config.command("show")
+def show(home: Home = None, as_json: Json = False) -> None:
+    """Every setting with its value in force."""
+    from pipeline.serve.installation import home_folder
+    from pipeline.settings.load import load_settings
+
+    show_one(_plain(load_settings(home_folder(home), os.environ)), as_json=as_json)
+
+
+@config.command("check")
+def check(home: Home = None) -> None:
+    """Read the settings; every fault with its file and line, exit code 2 if there are any."""
+    from pipeline.serve.installation import home_folder
+    from pipeline.settings.load import load_settings
+
+    load_settings(home_folder(home), os.environ)
+    typer.echo("ok")
+
+
+def doctor(home: Home = None, as_json: Json = False) -> None:
+    """Look at everything that can go wrong; exit code 4 if something is."""
+    from pipeline.serve.doctor import examine
+
+    with opened(home) as here:
+        found = examine(here)
+    show_list([dataclasses.asdict(one) for one in found], as_json=as_json)
+    if any(one.state == "bad" for one in found):
+        raise typer.Exit(4)
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return value

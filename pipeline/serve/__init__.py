@@ -1,0 +1,1 @@
+"""The roles as processes, and the supervisor that keeps them alive."""

@@ -1,0 +1,47 @@
+"""``GET /health`` of the supervisor: 200 ``{"status": "ok"}``, or 503 naming the role and the reason.
+
+It asks nothing of the roles themselves, so it answers when they do not.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from pipeline.serve.pulse import RoleHealth
+
+
+@contextmanager
+def health_endpoint(
+    address: str, port: int, troubles: Callable[[], list[RoleHealth]]
+) -> Iterator[int]:
+    """Serve until left; yields the port (a free one when 0 is asked for)."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path.partition("?")[0] != "/health":
+                self.send_error(404)
+                return
+            found = [{"role": t.role, "node": t.node, "reason": t.reason} for t in troubles()]
+            body = json.dumps({"status": "stuck" if found else "ok", "troubles": found}).encode()
+            self.send_response(503 if found else 200)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Probes are many and say nothing."""
+
+    server = ThreadingHTTPServer((address, port), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,82 @@
+"""A home folder, opened: settings, state at the right version, store and key.
+
+Layout of a home::
+
+    thapcanh.yml      settings (optional)
+    state.sqlite      tables, unless the state is elsewhere
+    keys/             the installation's key, mode 700
+    spool/<node>/     records on their way
+    lake/             events
+    cache/            compiled rule sets; may be deleted
+    log/  run/        logs of roles; locks and marks of running ones
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.model.errors import UsageError
+from pipeline.settings.load import load_settings
+from pipeline.settings.secrets import installation_key
+from pipeline.settings.values import Settings
+from pipeline.state.migrate import upgrade
+from pipeline.state.state import State
+
+if TYPE_CHECKING:
+    from pipeline.store.base import Store
+
+
+@dataclass(frozen=True)
+class Installation:
+    """One home. The store is opened when first asked for: it costs half a second of imports."""
+
+    settings: Settings
+    state: State
+    key: bytes
+
+    @cached_property
+    def store(self) -> Store:
+        from pipeline.store.lake import Lake
+
+        return Lake(self.settings.lake, self.state, resend_days=self.settings.store.resend_days)
+
+    def close(self) -> None:
+        if "store" in self.__dict__:
+            self.store.close()
+        self.state.close()
+
+
+def home_folder(given: Path | None) -> Path:
+    """``--home``, else ``$THAPCANH_HOME``, else ``./var``."""
+    return (given or Path(os.environ.get("THAPCANH_HOME") or "var")).expanduser().absolute()
+
+
+def open_home(home: Path, *, create: bool = True) -> Installation:
+    """Open a home, making it when it is not there (`create`), and bring its tables up to date."""
+    if not home.is_dir():
+        if not create:
+            raise UsageError(
+                "there is no home folder here", where=str(home), remedy="thapcanh admin init makes one"
+            )
+        _make(home)
+    settings = load_settings(home, os.environ)
+    for folder in (settings.spool, settings.lake, settings.cache, settings.run, home / "log"):
+        _make(folder)
+    key = installation_key(settings.keys)
+    state = State.open(settings.state_url)
+    upgrade(state)
+    return Installation(settings=settings, state=state, key=key)
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise UsageError(
+            "the folder cannot be made", where=str(folder), got=str(error.strerror or error),
+            remedy="name another with --home",
+        ) from error

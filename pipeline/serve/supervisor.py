@@ -1,0 +1,160 @@
+"""All roles as child processes: started, watched, started again when they fall, stopped together.
+
+Each child's standard input is a pipe that only the supervisor holds: when the supervisor dies, even
+by SIGKILL, the children read its end and stop. A role that is stuck is killed and started again;
+what it was doing is done again, since every stage is idempotent.
+"""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from pipeline.model.clock import utc_now
+from pipeline.model.errors import ServiceAwayError
+from pipeline.serve.installation import Installation
+from pipeline.serve.pulse import RoleHealth, read_pulses
+from pipeline.state.alarms import close_alarm, raise_alarm
+
+ROLES = ("collect", "normalise", "detect", "tickets", "console")
+BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
+SETTLED_AFTER = 30.0  # a child that lived so long starts from the first back-off again
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Child:
+    role: str
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    falls: int = 0
+    due: float = 0.0
+    last_exit: int | None = None
+    alarms: set[str] = field(default_factory=set)
+
+
+class Supervisor:
+    """Keeps `roles` of one home running until `stop` is set."""
+
+    def __init__(
+        self,
+        installation: Installation,
+        roles: Sequence[str] = ROLES,
+        *,
+        command: Callable[[str], list[str]] | None = None,
+    ) -> None:
+        self._installation = installation
+        self._settings = installation.settings.serve
+        self._children = {role: _Child(role) for role in roles}
+        self._command = command or self._default_command
+        self._lock = threading.Lock()
+
+    def _default_command(self, role: str) -> list[str]:
+        home = str(self._installation.settings.home)
+        return [sys.executable, "-m", "pipeline.cli.main", "serve", role, "--home", home, "--supervised"]
+
+    def run(self, stop: threading.Event) -> None:
+        """Blocks until `stop`; then ends every child within `serve.stop_within` seconds."""
+        try:
+            next_look = 0.0
+            while not stop.is_set():
+                with self._lock:
+                    for child in self._children.values():
+                        self._keep(child)
+                if time.monotonic() >= next_look:
+                    next_look = time.monotonic() + min(2.0, self._settings.stuck_after / 4)
+                    self._look_after()
+                stop.wait(0.1)
+        finally:
+            self._end()
+
+    def troubles(self) -> list[RoleHealth]:
+        """The roles that are down or stuck, with the reason."""
+        now = utc_now()
+        down = [
+            RoleHealth(child.role, "", f"not running (exit {child.last_exit})", 0, now)
+            for child in self._children.values()
+            if child.falls >= 3 and (child.process is None or child.process.poll() is not None)
+        ]
+        return down + [health for health in self._pulses() if health.reason]
+
+    def pids(self) -> dict[str, int]:
+        return {c.role: c.process.pid for c in self._children.values() if c.process is not None}
+
+    def _keep(self, child: _Child) -> None:
+        if child.process is not None:
+            code = child.process.poll()
+            if code is None:
+                return
+            lived = time.monotonic() - child.started
+            child.falls = 1 if lived > SETTLED_AFTER else child.falls + 1
+            child.last_exit = code
+            wait = BACKOFF_SECONDS[min(child.falls, len(BACKOFF_SECONDS)) - 1]
+            child.due = time.monotonic() + wait
+            child.process = None
+            log.warning("a role fell", extra={"fallen": child.role, "exit": code, "again_in": wait})
+        if time.monotonic() >= child.due:
+            child.started = time.monotonic()
+            child.process = subprocess.Popen(self._command(child.role), stdin=subprocess.PIPE)
+            log.info("a role starts", extra={"started": child.role, "pid": child.process.pid})
+
+    def _pulses(self) -> list[RoleHealth]:
+        try:
+            healths = read_pulses(
+                self._installation.state, now=utc_now(), stuck_after=self._settings.stuck_after
+            )
+        except ServiceAwayError as error:
+            return [RoleHealth("state", "", str(error), 0, utc_now())]
+        grown = time.monotonic() - self._settings.stuck_after
+        return [
+            health
+            for health in healths
+            if (child := self._children.get(health.role)) is not None
+            and child.process is not None
+            and child.started < grown  # a pulse from before this start says nothing of it
+        ]
+
+    def _look_after(self) -> None:
+        for health in self._pulses():
+            child = self._children.get(health.role)
+            if child is None:
+                continue
+            key = f"role:{health.role}:{health.node}"
+            if health.reason:
+                log.error("ALARM a role is stuck", extra={"stuck": health.role, "why": health.reason})
+                child.alarms.add(key)
+                self._alarm(lambda k=key, h=health: raise_alarm(  # type: ignore[misc]
+                    self._installation.state, k, f"{h.role}: {h.reason}", now=utc_now()))
+                with self._lock:
+                    if child.process is not None:
+                        child.process.kill()
+            elif key in child.alarms:
+                child.alarms.discard(key)
+                self._alarm(lambda k=key: close_alarm(  # type: ignore[misc]
+                    self._installation.state, k, now=utc_now()))
+
+    @staticmethod
+    def _alarm(write: Callable[[], None]) -> None:
+        try:
+            write()
+        except ServiceAwayError as error:
+            log.error("ALARM the state cannot be written", extra={"why": str(error)})  # noqa: TRY400
+
+    def _end(self) -> None:
+        living = [c.process for c in self._children.values() if c.process and c.process.poll() is None]
+        for process in living:
+            process.terminate()
+        limit = time.monotonic() + self._settings.stop_within
+        for process in living:
+            try:
+                process.wait(max(0.0, limit - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                log.warning("a role did not stop in time", extra={"pid": process.pid})
+                process.kill()
+                process.wait()

@@ -1,0 +1,183 @@
+"""The register's use cases: agencies, sources, keys, address ranges. Each takes an actor.
+
+A key's secret is returned once, as ``id:secret``, the form that shippers are given; only its hash is kept.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from collectors.receivers.keys import new_key
+from pipeline.access.permissions import require, scope_for
+from pipeline.model.errors import ConflictError, NotFoundError, UsageError
+from pipeline.model.scope import Actor
+from pipeline.state.state import State
+from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+KEY_LIFE = timedelta(days=730)
+
+
+@dataclass(frozen=True, slots=True)
+class NewSource:
+    """`key` is shown once; empty where only an address range was asked for."""
+
+    source: str
+    key: str
+
+
+def add_agency(
+    state: State,
+    actor: Actor,
+    *,
+    agency: str,
+    name_vi: str,
+    name_en: str,
+    kind: str = "",
+    level: int = 0,
+    drill: bool = False,
+    now: datetime,
+) -> None:
+    """Register an agency. ConflictError if its id is taken."""
+    require(actor, "agency.write", None)
+    _check_name(agency, "the agency's id")
+    if not 0 <= level <= 5:
+        raise UsageError("a system level is 1 to 5, or 0 where none is recorded", got=str(level))
+    with state.begin() as session:
+        if session.get(Agency, agency) is not None:
+            raise ConflictError("there is such an agency already", got=agency)
+        session.add(
+            Agency(
+                id=agency,
+                name_vi=name_vi,
+                name_en=name_en or name_vi,
+                kind=kind,
+                level=level,
+                drill=drill,
+                valid_from=now,
+            )
+        )
+
+
+def list_agencies(state: State, actor: Actor) -> list[Agency]:
+    """Those in the actor's scope, by id."""
+    scope = scope_for(actor, "agency.read")
+    chosen = sa.select(Agency).order_by(Agency.id)
+    if scope.agencies is not None:
+        chosen = chosen.where(Agency.id.in_(scope.agencies))
+    with state.read() as session:
+        return list(session.scalars(chosen))
+
+
+def add_source(
+    state: State,
+    actor: Actor,
+    *,
+    source: str,
+    agency: str,
+    product: str,
+    known_products: Collection[str],
+    name: str = "",
+    timezone: str = "",
+    encoding: str = "",
+    addresses: Collection[tuple[str, str]] = (),
+    with_key: bool = True,
+    now: datetime,
+) -> NewSource:
+    """Register a source with a key, address ranges `(listener, network)`, or both."""
+    require(actor, "source.write", agency)
+    _check_name(source, "the source's id")
+    if product not in known_products:
+        near = _nearest(product, known_products)
+        raise UsageError("no such product", got=product, remedy=f"did you mean {near}?" if near else "")
+    networks = [(listener, _network(network)) for listener, network in addresses]
+    key_id, secret, kept = new_key()
+    with state.begin() as session:
+        if session.get(Agency, agency) is None:
+            raise NotFoundError("no such agency", got=agency, remedy="thapcanh agency list")
+        if session.get(Source, source) is not None:
+            raise ConflictError("there is such a source already", got=source)
+        session.add(
+            Source(
+                id=source, agency=agency, product=product, name=name or source,
+                timezone=timezone, encoding=encoding, created=now,
+            )
+        )  # fmt: skip
+        session.flush()
+        session.add_all(
+            SourceAddress(source=source, listener=listener, network=network)
+            for listener, network in networks
+        )
+        if with_key:
+            session.add(
+                SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + KEY_LIFE)
+            )
+    return NewSource(source, f"{key_id}:{secret}" if with_key else "")
+
+
+def list_sources(state: State, actor: Actor) -> list[Source]:
+    """Those of the agencies in the actor's scope, by id."""
+    scope = scope_for(actor, "source.read")
+    chosen = sa.select(Source).order_by(Source.id)
+    if scope.agencies is not None:
+        chosen = chosen.where(Source.agency.in_(scope.agencies))
+    with state.read() as session:
+        return list(session.scalars(chosen))
+
+
+def get_source(state: State, actor: Actor, source: str, permission: str = "source.read") -> Source:
+    """One source within the actor's scope; NotFoundError otherwise."""
+    with state.read() as session:
+        row = session.get(Source, source)
+    if row is None:
+        raise NotFoundError("no such source", got=source, remedy="thapcanh source list")
+    require(actor, permission, row.agency)
+    return row
+
+
+def new_source_key(state: State, actor: Actor, source: str, *, now: datetime) -> str:
+    """A further key; the old ones go on until they are revoked, so that senders can change over."""
+    get_source(state, actor, source, "source.write")
+    key_id, secret, kept = new_key()
+    with state.begin() as session:
+        session.add(
+            SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + KEY_LIFE)
+        )
+    return f"{key_id}:{secret}"
+
+
+def revoke_source_key(state: State, actor: Actor, key: str, *, now: datetime) -> None:
+    """At once and for good. `key` is the public id."""
+    with state.begin() as session:
+        row = session.get(SourceKey, key)
+        if row is None:
+            raise NotFoundError("no such key", got=key)
+        owner = session.get_one(Source, row.source)
+        require(actor, "source.write", owner.agency)
+        row.revoked = row.revoked or now
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ipaddress.ip_network(text, strict=False))
+    except ValueError as error:
+        raise UsageError("this is no address range", got=text, expected="10.1.2.0/24") from error
+
+
+def _check_name(text: str, what: str) -> None:
+    if not _NAME.fullmatch(text):
+        raise UsageError(
+            f"{what} is small letters, digits, dots and dashes", got=text, expected="q1-fortigate"
+        )
+
+
+def _nearest(text: str, known: Collection[str]) -> str:
+    import difflib
+
+    return next(iter(difflib.get_close_matches(text, list(known), n=1)), "")
