@@ -18,7 +18,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -79,6 +79,9 @@ class Limits:
     lease: float = 60.0
 
 
+DEFAULT_LIMITS: Final = Limits()
+
+
 class RunResult(msgspec.Struct, frozen=True, kw_only=True):
     """What a run did. `status`: done, failed. `left` is how many sequences still wait behind it."""
 
@@ -98,7 +101,7 @@ def run_once(
     *,
     schedule: str = "main",
     holder: str,
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     clock: Callable[[], datetime] = utc_now,
 ) -> RunResult | None:
     """Evaluate the next window. None: nothing waits, or another worker is at it."""
@@ -137,7 +140,7 @@ def backfill(
     window: Window,
     *,
     schedule: str = "main",
-    limits: Limits = Limits(),
+    limits: Limits = DEFAULT_LIMITS,
     clock: Callable[[], datetime] = utc_now,
 ) -> list[RunResult]:
     """Evaluate a window of its own, bounded piece by piece; no cursor moves. Stops at the first failure.

@@ -5,23 +5,37 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from pipeline.state.base import Base, BigId
 
 
 class Ticket(Base):
-    """A work item. `number` is what people say; `revision` is what a writer must have seen."""
+    """A work item. `number` is what people say; `revision` is what a writer must have seen; `rule` is
+    that of the finding which opened it."""
 
     __tablename__ = "ticket"
-    __table_args__ = (Index("ix_ticket_status_severity_opened", "status", "severity", "opened"),)
+    __table_args__ = (
+        Index(
+            "ix_ticket_open_severity_rank_number",  # the queue: most of its pages are open tickets
+            "severity_rank",
+            "number",
+            sqlite_where=text("closed IS NULL"),
+            postgresql_where=text("closed IS NULL"),
+        ),
+        Index("ix_ticket_severity_rank_number", "severity_rank", "number"),
+        Index("ix_ticket_rule_agency_entity", "rule", "agency", "entity"),
+        Index("ix_ticket_follows", "follows"),
+        Index("ix_ticket_duplicate_of", "duplicate_of"),
+    )
 
     id: Mapped[str] = mapped_column(String(32), primary_key=True)
     number: Mapped[int] = mapped_column(unique=True)
     kind: Mapped[str] = mapped_column(String(16), default="detection")
     agency: Mapped[str] = mapped_column(String(64), index=True)
     drill: Mapped[bool] = mapped_column(default=False)
+    rule: Mapped[str] = mapped_column(String(64), default="")
     title: Mapped[str]
     entity: Mapped[str] = mapped_column(default="")
     severity: Mapped[str] = mapped_column(String(16))

@@ -370,6 +370,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(length=16), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("drill", sa.Boolean(), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
@@ -392,8 +393,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ticket", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ticket_agency"), ["agency"], unique=False)
+        batch_op.create_index("ix_ticket_duplicate_of", ["duplicate_of"], unique=False)
+        batch_op.create_index("ix_ticket_follows", ["follows"], unique=False)
         batch_op.create_index(
-            "ix_ticket_status_severity_opened", ["status", "severity", "opened"], unique=False
+            "ix_ticket_open_severity_rank_number",
+            ["severity_rank", "number"],
+            unique=False,
+            sqlite_where=sa.text("closed IS NULL"),
+            postgresql_where=sa.text("closed IS NULL"),
+        )
+        batch_op.create_index(
+            "ix_ticket_rule_agency_entity", ["rule", "agency", "entity"], unique=False
+        )
+        batch_op.create_index(
+            "ix_ticket_severity_rank_number", ["severity_rank", "number"], unique=False
         )
 
     op.create_table(

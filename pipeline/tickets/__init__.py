@@ -1,0 +1,1 @@
+"""The queue: findings become tickets, people work on them, outside systems are told."""

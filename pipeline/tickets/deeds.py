@@ -1,0 +1,111 @@
+"""Every write of a ticket passes here: once, by one who may, on the revision that they saw.
+
+In: who, the permission, which ticket, the revision seen (None: whatever it is), an idempotency key.
+Out: an `Outcome`. A repeat under the same key gets the first answer; another request under it is a
+conflict. A ticket of an agency beyond the actor's reach does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.access.permissions import require, scope_for
+from pipeline.model.clock import for_people
+from pipeline.model.errors import ConflictError, NotFoundError
+from pipeline.model.ids import content_hash
+from pipeline.model.scope import Actor
+from pipeline.state.state import State
+from pipeline.state.tables.tickets import Deed, Ticket
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """A ticket after a deed."""
+
+    ticket: str
+    number: int
+    revision: int
+    status: str
+    owner: str
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """What every deed takes. `ticket` is a number (`17`, `#17`) or an id."""
+
+    actor: Actor
+    ticket: str
+    revision: int | None = None
+    key: str = ""
+
+
+def find(
+    session: Session, actor: Actor, ref: str, permission: str, *, lock: bool = False
+) -> Ticket:
+    """The ticket by number or id, if the actor has the permission over its agency."""
+    scope_for(actor, permission)  # a role without it hears so, whether the ticket exists or not
+    text = ref.removeprefix("#")
+    query = sa.select(Ticket).where(
+        Ticket.number == int(text) if text.isdecimal() and len(text) < 16 else Ticket.id == text
+    )
+    ticket = session.scalar(query.with_for_update() if lock else query)
+    if ticket is not None:
+        try:
+            require(actor, permission, ticket.agency)
+        except NotFoundError:
+            ticket = None
+    if ticket is None:
+        raise NotFoundError("no such ticket", got=ref)
+    return ticket
+
+
+def do(
+    state: State,
+    request: Request,
+    permission: str,
+    deed: Callable[[Session, Ticket], None],
+    *,
+    what: tuple[str, ...],
+    now: datetime,
+) -> Outcome:
+    """Run `deed` on the ticket in one transaction. `what` names it and its arguments."""
+    asked = content_hash(*what, request.ticket, str(request.revision))
+    with state.begin() as session:
+        if request.key:
+            done = session.get(Deed, (request.key, request.actor.name))
+            if done is not None:
+                if done.request != asked:
+                    raise ConflictError(
+                        "this idempotency key was used for another request", got=request.key
+                    )
+                return msgspec.convert(done.answer, Outcome)
+        ticket = find(session, request.actor, request.ticket, permission, lock=True)
+        if request.revision is not None and request.revision != ticket.revision:
+            raise ConflictError(
+                "the ticket has changed since you saw it",
+                where=f"ticket {ticket.number}",
+                got=f"revision {request.revision}",
+                expected=f"revision {ticket.revision}, {standing(ticket)}",
+                remedy="look at it again, then repeat",
+            )
+        deed(session, ticket)
+        outcome = Outcome(ticket.id, ticket.number, ticket.revision, ticket.status, ticket.owner)
+        if request.key:
+            answer: dict[str, Any] = msgspec.to_builtins(outcome)
+            session.add(
+                Deed(
+                    key=request.key, actor=request.actor.name, request=asked, answer=answer, at=now
+                )
+            )
+    return outcome
+
+
+def standing(ticket: Ticket) -> str:
+    """Who has the ticket now, in words."""
+    if ticket.closed is not None:
+        return f"closed {for_people(ticket.closed)} as {ticket.reason}"
+    return f"{ticket.status}, held by {ticket.owner}" if ticket.owner else f"{ticket.status}, free"

@@ -1,0 +1,73 @@
+"""What happened to a ticket, and who outside is to be told: both in the transaction of the deed.
+
+Invariants: history only grows, its places count from 1 without a gap; a drill's ticket tells nobody.
+The mirrors to tell are the names in the state's `meta` row `mirrors`: ``{"names": ["rt"]}``.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.model.clock import to_iso
+from pipeline.state.tables.operation import Meta
+from pipeline.state.tables.tickets import Outbox, Ticket, TicketHistory
+
+MIRRORS: Final = "mirrors"
+
+
+def record(
+    session: Session,
+    ticket: Ticket,
+    what: str,
+    *,
+    by: str,
+    at: datetime,
+    text: str = "",
+    detail: dict[str, Any] | None = None,
+    tell: bool = True,
+) -> None:
+    """Append to the history, and (unless told not to, or in a drill) to the outbox of every mirror."""
+    session.flush()
+    last = session.scalar(
+        sa.select(sa.func.max(TicketHistory.place)).where(TicketHistory.ticket == ticket.id)
+    )
+    session.add(
+        TicketHistory(
+            ticket=ticket.id,
+            place=(last or 0) + 1,
+            what=what,
+            by=by,
+            at=at,
+            text=text,
+            detail=detail or {},
+        )
+    )
+    ticket.changed = at
+    if not tell or ticket.drill:
+        return
+    mirrors = session.get(Meta, MIRRORS)
+    for mirror in mirrors.value.get("names", ()) if mirrors else ():
+        body = snapshot(ticket) | {"what": what, "by": by, "text": text, "detail": detail or {}}
+        session.add(Outbox(ticket=ticket.id, mirror=mirror, what=what, body=body, due=at))
+
+
+def snapshot(ticket: Ticket) -> dict[str, Any]:
+    """The ticket as a mirror needs it, by value: what it was at the deed, not at the sending."""
+    return {
+        "id": ticket.id,
+        "number": ticket.number,
+        "agency": ticket.agency,
+        "title": ticket.title,
+        "entity": ticket.entity,
+        "severity": ticket.severity,
+        "status": ticket.status,
+        "owner": ticket.owner,
+        "reason": ticket.reason,
+        "first": to_iso(ticket.first),
+        "last": to_iso(ticket.last),
+        "events": ticket.events,
+    }
