@@ -1,6 +1,6 @@
 """Comma or tab separated fields in a fixed order: PAN-OS, pfSense filterlog, Exchange tracking.
 
-In: one line, e.g. ``1,2026/11/24 09:00:00,007,TRAFFIC,end,"a, ""b""",10.1.1.1``.
+In: one line, e.g. ``1,2026/11/24 09:00:00,007,TRAFFIC,end,"a, b",10.1.1.1``.
 Out: one value a declared column; more fields than columns come as ``column.<number from 1>``.
 `columns_by` chooses the list of columns by the text of one field (PAN-OS: field 4 is the type).
 A line that starts with `#` (W3C header, Exchange) is dropped, as is a line of the column names.
@@ -33,7 +33,7 @@ def csv_fields(
     quote: str = '"',
     least: int = 2,
 ) -> Format:
-    """A format of delimited lines. `columns_by` counts fields from 1; `least` fields make a line."""
+    """A format of delimited lines. `columns_by` counts from 1; `least` fields make a line."""
     lists = columns if isinstance(columns, Mapping) else {"": columns}
 
     @lru_cache(maxsize=4096)

@@ -37,12 +37,14 @@ class Normalised:
     """One row an event, by dataset, in sequence order; the counts settle every record.
 
     rows of all tables + `dropped` + dead letters of cause `poison` = records given. Every other
-    dead letter (`parse_failure`) points at a row by `event`.
+    dead letter (`parse_failure`) points at a row by `event`. `resendable` says that some record
+    carries an identity of its own, so that its event may be in the store already.
     """
 
     tables: dict[str, pa.Table] = field(default_factory=dict)
     dead: tuple[DeadLetter, ...] = ()
     dropped: int = 0
+    resendable: bool = False
 
     @property
     def rows(self) -> int:

@@ -247,14 +247,19 @@ def to_list(name: str, *, separator: str = "") -> Converter:
 
 
 def to_enum(name: str, values: Mapping[str, str], default: str, *, many: bool = False) -> Converter:
-    """Texts (compared without case) to words; `default` is `drop`, `keep`, or the word to take."""
+    """Texts (compared without case; ``4*`` means any that begins so) to words; `default` is `drop`,
+    `keep`, or the word to take."""
     import pyarrow as pa
 
     table = {key.lower(): value for key, value in values.items()}
+    starts = [(key[:-1], value) for key, value in table.items() if key.endswith("*")]
     target = arrow_type("text", many=many)
 
     def word(text: str) -> str | None:
-        known = table.get(text.lower())
+        folded = text.lower()
+        known = table.get(folded)
+        if known is None:
+            known = next((value for start, value in starts if folded.startswith(start)), None)
         return known if known is not None else {"drop": None, "keep": text}.get(default, default)
 
     def convert(column: Column) -> Converted:

@@ -27,13 +27,13 @@ SOURCE: Final = "# elastic/ecs generated/ecs/ecs_flat.yml, 9.5-dev, Apache-2.0: 
 _KINDS: Final = {
     "long": "long", "integer": "long", "short": "long", "byte": "long", "unsigned_long": "long",
     "float": "float", "double": "float", "half_float": "float", "scaled_float": "float",
-    "boolean": "boolean", "date": "date", "ip": "ip",
+    "boolean": "boolean", "date": "date", "ip": "ip", "object": "object", "nested": "object", "flattened": "object",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class EcsField:
-    """`kind` is one of text, long, float, boolean, date, ip."""
+    """`kind` is one of text, long, float, boolean, date, ip, object (text too, if a product insists)."""
 
     name: str
     kind: str

@@ -1,0 +1,216 @@
+"""Groups of one dataset to its columns: gather, convert once a field, put every value in its row.
+
+Values of one field are gathered over all groups that have it, converted as one column, and brought
+into row order by a single `take`; a row without the field is null. Where two fields fill one
+column, the one that the product names first wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from collectors.formats.parsed import Group
+from pipeline.normalise.compile import Types, plain
+from pipeline.normalise.convert import Column, Converted
+from pipeline.normalise.ecs import arrow_type
+from pipeline.normalise.plan import Kind, Plan, Planner
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Rows = np.ndarray[Any, np.dtype[np.int32]]
+
+
+@dataclass(slots=True)
+class _Cells:
+    """Values of one field, with their rows (local to the dataset)."""
+
+    rows: list[Rows] = field(default_factory=list)
+    values: list[Any] = field(default_factory=list)
+
+    def add(self, rows: Rows, values: Sequence[Any]) -> None:
+        self.rows.append(rows)
+        self.values.extend(values)
+
+
+@dataclass(slots=True)
+class _Piece:
+    array: pa.Array
+    rows: Rows
+    assumed: pa.Array | None = None
+
+
+@dataclass(slots=True)
+class Assembled:
+    """Columns by name, each as long as the dataset has rows; remarks by local row; rows whose time
+    was read in an assumed zone; the leftovers."""
+
+    columns: dict[str, pa.Array]
+    remarks: dict[int, list[str]]
+    assumed: list[int]
+    extra: pa.Array | None
+
+
+class Assembler:
+    """Works on one dataset of one batch. `local` maps a batch row to its row here."""
+
+    def __init__(
+        self, planner: Planner, types: Types, received: Sequence[int], zone: str, wanted: frozenset[str] | None
+    ) -> None:
+        self._planner, self._types = planner, types
+        self._received, self._zone, self._wanted = received, zone, wanted
+        self._slots: dict[int, _Cells] = {}
+        self._copied: dict[str, _Cells] = {}
+        self._extra: list[tuple[str, Rows, Sequence[Any]]] = []
+        self._constants: dict[str, list[tuple[Any, Rows]]] = {}
+        self._pieces: dict[str, list[_Piece]] = {}
+        self._remarks: dict[int, list[str]] = {}
+
+    def add(self, kind: Kind, group: Group, rows: Rows) -> None:
+        """Rows of one kind and shape; `rows` are local."""
+        plan = self._planner.plan(kind, group.names, self._wanted)
+        for name, value in kind.constants.items():
+            if self._wanted is None or name in self._wanted:
+                self._constants.setdefault(name, []).append((value, rows))
+        columns = group.columns
+        for position, slot in plan.slots:
+            self._cells(self._slots, slot).add(rows, columns[position])
+        for position, name in plan.verbatim:
+            self._cells(self._copied, name).add(rows, columns[position])
+        for position, name in plan.extra:
+            self._extra.append((name, rows, columns[position]))
+        self._join(plan, group, rows)
+
+    def _join(self, plan: Plan, group: Group, rows: Rows) -> None:
+        for positions, separator, slots in plan.joined:
+            parts = zip(*(group.columns[position] for position in positions), strict=True)
+            values = [None if None in part else separator.join(map(str, part)) for part in parts]
+            for slot in slots:
+                self._cells(self._slots, slot).add(rows, values)
+
+    @staticmethod
+    def _cells(where: dict[Any, _Cells], key: Any) -> _Cells:
+        cells = where.get(key)
+        if cells is None:
+            cells = where[key] = _Cells()
+        return cells
+
+    def finish(self, count: int) -> Assembled:
+        for slot in sorted(self._slots):
+            entry = self._planner.entries[slot]
+            self._run(entry.run, self._slots[slot], entry.empty)
+        for name, cells in self._copied.items():
+            self._run(plain(self._types.field(name)), cells, frozenset())
+        columns: dict[str, pa.Array] = {}
+        assumed: list[int] = []
+        for name in sorted(self._pieces.keys() | self._constants.keys()):
+            pieces = self._pieces.get(name, [])
+            pieces += self._constant_pieces(name)
+            if pieces:
+                columns[name] = _merge(pieces, count)
+                assumed += self._assumed(pieces, columns[name]) if name == "@timestamp" else []
+        return Assembled(columns, self._remarks, assumed, self._leftovers(count))
+
+    def _run(self, run: Any, cells: _Cells, empty: frozenset[str]) -> None:
+        rows = cells.rows[0] if len(cells.rows) == 1 else np.concatenate(cells.rows)
+        received, values = self._received, cells.values
+        column = Column(values, lambda: [received[row] for row in rows.tolist()], self._zone, empty)
+        made: Converted = run(column)
+        for index, remark in made.bad:
+            self._remarks.setdefault(int(rows[index]), []).append(remark)
+        for name, array in made.columns.items():
+            if array.null_count == len(array) or (
+                self._wanted is not None and name not in self._wanted and name != "@timestamp"
+            ):
+                continue
+            self._pieces.setdefault(name, []).append(_Piece(array, rows, made.assumed))
+
+    def _constant_pieces(self, name: str) -> list[_Piece]:
+        import pyarrow as pa
+
+        found = self._constants.get(name)
+        if not found:
+            return []
+        known = self._types.field(name)
+        values: list[Any] = []
+        codes: list[Rows] = []
+        for value, rows in found:
+            made = _typed(value, known.kind, known.many)
+            if made not in values:
+                values.append(made)
+            codes.append(np.full(len(rows), values.index(made), np.int32))
+        array = pa.array(values, arrow_type(known.kind, many=known.many)).take(pa.array(np.concatenate(codes)))
+        return [_Piece(array, np.concatenate([rows for _, rows in found]))]
+
+    @staticmethod
+    def _assumed(pieces: Sequence[_Piece], column: pa.Array) -> list[int]:
+        """Rows whose winning piece read its time in an assumed zone."""
+        rows: list[int] = []
+        decided = np.zeros(len(column), bool)
+        for piece in pieces:
+            valid = np.asarray(piece.array.is_valid())
+            if piece.assumed is not None:
+                flags = np.asarray(piece.assumed) & valid
+                rows += [int(row) for row in piece.rows[flags] if not decided[row]]
+            decided[piece.rows[valid]] = True
+        return rows
+
+    def _leftovers(self, count: int) -> pa.Array | None:
+        """One map a row, names in the order in which they came."""
+        import pyarrow as pa
+
+        from pipeline.normalise.raw import text_array
+
+        if not self._extra:
+            return None
+        values: list[Any] = []
+        names: dict[str, int] = {}
+        keys: list[Rows] = []
+        for name, rows, column in self._extra:
+            values.extend(column)
+            keys.append(np.full(len(rows), names.setdefault(name, len(names)), np.int32))
+        texts = text_array(values)
+        where = np.concatenate([rows for _, rows, _ in self._extra])
+        order = np.argsort(where, kind="stable")
+        if texts.null_count:
+            order = order[np.asarray(texts.is_valid())[order]]
+        code = np.concatenate(keys)[order]
+        offsets = np.zeros(count + 1, np.int32)
+        np.cumsum(np.bincount(where[order], minlength=count), out=offsets[1:])
+        key_array = pa.array(list(names), pa.string()).take(pa.array(code))
+        return pa.MapArray.from_arrays(pa.array(offsets), key_array, texts.take(pa.array(order)))
+
+
+def _typed(value: Any, kind: str, many: bool) -> Any:
+    if many:
+        return list(value) if isinstance(value, list) else [str(value)]
+    if isinstance(value, list):
+        return ", ".join(value)
+    return str(value) if kind in {"text", "ip", "object"} and not isinstance(value, bool) else value
+
+
+def _merge(pieces: Sequence[_Piece], count: int) -> pa.Array:
+    """One column in row order; an earlier piece wins where it has a value."""
+    import pyarrow as pa
+
+    if len(pieces) == 1 and len(pieces[0].rows) == count and bool((np.diff(pieces[0].rows) == 1).all()):
+        return pieces[0].array
+    index = np.full(count, -1, np.int32)
+    total = sum(len(piece.array) for piece in pieces)
+    for piece in reversed(pieces):
+        total -= len(piece.array)
+        places = np.arange(total, total + len(piece.array), dtype=np.int32)
+        if piece.array.null_count:
+            valid = np.asarray(piece.array.is_valid())
+            index[piece.rows[valid]] = places[valid]
+        else:
+            index[piece.rows] = places
+    whole = pieces[0].array if len(pieces) == 1 else pa.concat_arrays([p.array for p in pieces])
+    if len(index) == len(whole) and bool((index == np.arange(count)).all()):
+        return whole
+    return whole.take(pa.array(index, mask=index < 0))
+

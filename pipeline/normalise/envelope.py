@@ -1,0 +1,109 @@
+"""The envelope of a batch: what the pipeline itself says of each event, column by column."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from collectors.formats.text import clean, decode
+from pipeline.model import events
+from pipeline.model.ids import receipt_identity
+from pipeline.model.records import RawRecord
+from pipeline.normalise.context import Context
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+MAX_REMARKS: Final = 10
+MAX_REMARK_TEXT: Final = 2_000
+
+
+def is_utf8(encoding: str) -> bool:
+    return encoding.lower().replace("_", "-") in {"utf-8", "utf8"}
+
+
+def texts(records: Sequence[RawRecord], encoding: str) -> tuple[list[str], dict[int, bytes]]:
+    """The text of every record, and the bytes of those whose text cannot be turned back."""
+    kept: dict[int, bytes] = {}
+    if is_utf8(encoding):
+        try:
+            return [record.body.decode() for record in records], kept
+        except UnicodeDecodeError:
+            pass
+    made: list[str] = []
+    for row, record in enumerate(records):
+        text, faithful = decode(record.body, encoding)
+        made.append(clean(text))
+        if not faithful:
+            kept[row] = record.body
+    return made, kept
+
+
+def identities(
+    records: Sequence[RawRecord], node: str, own: Mapping[int, bytes]
+) -> list[bytes]:
+    """What tells each record from every other: its own identity, the transport's, else its receipt."""
+    return [
+        own.get(row) or record.identity or receipt_identity(node, record.sequence)
+        for row, record in enumerate(records)
+    ]
+
+
+def event_ids(records: Sequence[RawRecord], context: Context, identity: Sequence[bytes]) -> list[bytes]:
+    """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch."""
+    base = hashlib.blake2b(key=context.key, digest_size=16)
+    source = context.source.encode()
+    base.update(len(source).to_bytes(8, "big") + source)
+    made: list[bytes] = []
+    copy = base.copy
+    for record, own in zip(records, identity, strict=True):
+        digest = copy()
+        body = record.body
+        if record.replaces:
+            own = b"replaces\0" + record.replaces.encode() + b"\0" + own
+        digest.update(len(own).to_bytes(8, "big") + own + len(body).to_bytes(8, "big"))
+        digest.update(body)
+        made.append(digest.digest())
+    return made
+
+
+def original(records: Sequence[RawRecord], text: Sequence[str] | None) -> pa.Array:
+    """`event.original`: from the bytes at once where they are UTF-8."""
+    import pyarrow as pa
+
+    return pa.array([record.body for record in records] if text is None else list(text), pa.string())
+
+
+def remark(notes: Sequence[str]) -> str:
+    shown = "; ".join(notes[:MAX_REMARKS])
+    if len(notes) > MAX_REMARKS:
+        shown += f"; and {len(notes) - MAX_REMARKS} more"
+    return clean(shown)[:MAX_REMARK_TEXT]
+
+
+def constant(value: str | None, count: int) -> pa.Array:
+    import pyarrow as pa
+
+    return pa.nulls(count, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), count)
+
+
+def receipts(records: Sequence[RawRecord], context: Context, product: str, mapping: str) -> dict[str, pa.Array]:
+    """The columns that come of the receipts and the circumstances."""
+    import pyarrow as pa
+
+    utc, count = pa.timestamp("us", "UTC"), len(records)
+    peers: list[Any] = [record.peer or None for record in records]
+    replaces: list[Any] = [record.replaces or None for record in records]
+    return {
+        events.NODE: constant(context.node, count),
+        events.SEQUENCE: pa.array([record.sequence for record in records], pa.int64()),
+        events.AGENCY: constant(context.agency, count),
+        events.SOURCE: constant(context.source, count),
+        events.PRODUCT: constant(product, count),
+        events.MAPPING: constant(mapping, count),
+        events.REPLACES: pa.array(replaces, pa.string()),
+        events.CREATED: pa.array([record.received for record in records], utc),
+        events.INGESTED: pa.repeat(pa.scalar(context.ingested, utc), count),
+        events.PEER: pa.array(peers, pa.string()),
+    }

@@ -1,0 +1,157 @@
+"""Lines of a batch to groups of kinds: header off, body parsed, message kind told.
+
+Every row ends in exactly one group (with its kind), in `failures` or in `dropped`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from collectors.formats import syslog
+from collectors.formats.json_lines import as_text
+from collectors.formats.parsed import Group, Parsed
+from collectors.formats.patterns import OTHER
+from pipeline.normalise.plan import Kind
+from pipeline.normalise.product import Product
+
+_HOLLOW = " \t\r\n\0\ufeff"
+
+
+@dataclass(slots=True)
+class Told:
+    """Groups with their kinds; `texts` are the messages behind the headers of failed rows."""
+
+    groups: list[tuple[Kind, Group]] = field(default_factory=list)
+    failures: dict[int, str] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    notes: dict[int, list[str]] = field(default_factory=dict)
+
+
+def blank(body: bytes) -> bool:
+    return not body.strip(b" \t\r\n\0") or body == b"\xef\xbb\xbf"
+
+
+def tell(product: Product, lines: Sequence[Any]) -> Told:
+    """`lines` are texts or bytes as the product's format takes them; None for one to skip."""
+    headers: list[syslog.Header] | None = None
+    if product.header:
+        headers = []
+        messages: list[Any] = []
+        for line in lines:
+            if line is None:
+                headers.append(syslog.NO_HEADER)
+                messages.append(None)
+                continue
+            header, message = syslog.split(line)
+            headers.append(header)
+            messages.append(message)
+        lines = messages
+    parsed = product.parse(lines, [header.program for header in headers] if headers else None)
+    told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
+    if headers:
+        _keep_headers(product, parsed, headers, lines, told)
+    for group in parsed.groups:
+        if product.spec.format["body"] in {"patterns", "text"}:
+            _text_group(product, group, lines, headers, told)
+        else:
+            for kind, part in _by_kind(product, group):
+                told.groups.append((kind, _with_header(part, headers)))
+    return told
+
+
+def _keep_headers(
+    product: Product, parsed: Parsed, headers: Sequence[syslog.Header], lines: Sequence[Any], told: Told
+) -> None:
+    """A line whose body the product does not know, but whose header tells host and program, is an
+    event all the same (a device's own notices), unless the product says that it is a failure."""
+    if product.spec.otherwise != "event":
+        return
+    rows = [row for row in parsed.failures if headers[row].host or headers[row].program]
+    if rows:
+        group = Group(("message",), rows, [tuple(lines[row] for row in rows)])
+        told.groups.append((product.default, _with_header(group, headers)))
+        for row in rows:
+            del told.failures[row]
+
+
+def _with_header(group: Group, headers: Sequence[syslog.Header] | None) -> Group:
+    if headers is None:
+        return group
+    own = list(zip(*(headers[row] for row in group.rows), strict=True))
+    used = [
+        (name, column)
+        for name, column in zip(syslog.NAMES, own, strict=True)
+        if column.count(None) != len(column)
+    ]
+    return Group(
+        (*group.names, *(name for name, _ in used)), group.rows, [*group.columns, *(c for _, c in used)], group.kind
+    )
+
+
+def _text_group(
+    product: Product, group: Group, lines: Sequence[Any], headers: Sequence[syslog.Header] | None, told: Told
+) -> None:
+    if group.kind == OTHER and OTHER not in {kind.name for kind in product.spec.kinds}:
+        otherwise = product.spec.otherwise or "event"
+        if otherwise == "drop":
+            told.dropped.update(group.rows)
+            return
+        if otherwise == "failure":
+            told.failures.update((row, "no pattern of the product fits the line") for row in group.rows)
+            return
+    names, columns = group.names, group.columns
+    if "message" not in names:
+        names = (*names, "message")
+        columns = [*columns, tuple(lines[row] for row in group.rows)]
+    whole = Group(names, group.rows, columns, group.kind)
+    told.groups.append((product.kinds[group.kind], _with_header(whole, headers)))
+
+
+def _decide(product: Product, values: tuple[Any, ...]) -> Kind:
+    words = dict(zip(product.deciding, values, strict=True))
+    for kind in product.spec.kinds:
+        if all(_meets(words.get(name), wanted) for name, wanted in kind.when.items()):
+            return product.kinds[kind.name]
+    return product.default
+
+
+def _meets(value: Any, wanted: frozenset[str]) -> bool:
+    if value is None:
+        return False
+    return "*" in wanted or as_text(value).lower() in wanted
+
+
+def _by_kind(product: Product, group: Group) -> list[tuple[Kind, Group]]:
+    """A group cut by message kind; mostly it is of one."""
+    places = [group.names.index(n) if n in group.names else -1 for n in product.deciding]
+    if all(place < 0 for place in places):
+        return [(_decide(product, (None,) * len(places)), group)]
+    hollow = (None,) * len(group.rows)
+    columns = [group.columns[place] if place >= 0 else hollow for place in places]
+    kinds: dict[Any, Kind] = {}
+    rows: dict[str, list[int]] = {}
+    for index, values in enumerate(zip(*columns, strict=True)):
+        try:
+            kind = kinds.get(values)
+        except TypeError:  # a list or an object where a word belongs
+            kind = _decide(product, values)
+        else:
+            if kind is None:
+                kind = kinds[values] = _decide(product, values)
+        rows.setdefault(kind.name, []).append(index)
+    if len(rows) == 1:
+        return [(product.kinds[next(iter(rows))], group)]
+    return [
+        (
+            product.kinds[name],
+            Group(
+                group.names,
+                [group.rows[i] for i in chosen],
+                [tuple([column[i] for i in chosen]) for column in group.columns],
+                name,
+            ),
+        )
+        for name, chosen in rows.items()
+    ]
