@@ -198,7 +198,12 @@ def _findings(session: Session, ticket: Ticket, told: set[str]) -> list[FindingV
     rows = session.execute(
         sa.select(FindingRow, RuleRevision.text)
         .outerjoin(RuleRevision, RuleRevision.revision == FindingRow.revision)
-        .where(sa.or_(FindingRow.id.in_(held), FindingRow.id.in_(sorted(told)[:200])))
+        .where(
+            sa.or_(
+                FindingRow.id.in_(held),
+                sa.and_(FindingRow.id.in_(sorted(told)[:200]), FindingRow.merged_into == ""),
+            )
+        )
         .order_by(FindingRow.first, FindingRow.id)
     )
     return [

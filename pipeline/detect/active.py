@@ -1,0 +1,216 @@
+"""The rules that are switched on, compiled: what a run evaluates with.
+
+In: the rule register. Out: an `Evaluator` per schedule, kept until the register changes. Around the
+matcher's bare (row, rule) pairs this puts what a finding needs: the entity (the first of the route's
+entity fields that has a value), and for hits that may become samples the fields that the rule asked.
+
+    Hit(Match(rule, revision, event, agency, "pc-kt-07", time, node, sequence), "host.name",
+        {"winlog.event_data.CommandLine": "whoami /all", "winlog.event_data.Image": "…\\whoami.exe"})
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import msgspec
+
+from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
+from pipeline.detect.rules import Rule
+from pipeline.detect.taxonomy import Route, Taxonomy
+from pipeline.detect.text import as_text
+from pipeline.detect.tree import leaves
+from pipeline.model import events
+from pipeline.model.clock import to_micros, utc_now
+from pipeline.model.detections import Match
+from pipeline.model.ids import content_hash
+
+MAX_ENTITY: Final = 200
+MAX_VALUE: Final = 2_000
+_ENVELOPE: Final = (events.ID, events.AGENCY, events.TIME, events.NODE, events.SEQUENCE)
+
+
+class Matcher(Protocol):
+    """A compiled set. `match` gives for each hit the row and the place of its rule in `rules`."""
+
+    @property
+    def digest(self) -> str: ...
+    @property
+    def rules(self) -> Sequence[Rule]: ...
+    @property
+    def unfit(self) -> Mapping[str, str]:
+        """By rule id, those that cannot fire here and why."""
+        ...
+
+    @property
+    def columns(self) -> Mapping[str, frozenset[str]]: ...
+    def match(self, dataset: str, table: Any) -> tuple[Sequence[int], Sequence[int]]: ...
+
+
+class _Reading(msgspec.Struct, frozen=True):
+    """What is read of a dataset's rows for one rule: entity fields in order, matched fields."""
+
+    entity: tuple[str, ...]
+    fields: tuple[str, ...]
+
+
+class ActiveSet:
+    """Evaluator over a compiled set and the taxonomy that it was compiled with."""
+
+    def __init__(self, matcher: Matcher, taxonomy: Taxonomy, revisions: Mapping[str, str]) -> None:
+        """`revisions` maps the ids of all active rules, unfit ones too, to their revisions."""
+        self._matcher, self._taxonomy = matcher, taxonomy
+        self._rules = list(matcher.rules)
+        self.ruleset, self.taxonomy = matcher.digest, taxonomy.digest
+        self.facts: dict[str, RuleFacts] = {
+            r.id: RuleFacts(r.id, r.revision, r.title, r.level, r.status, r.quiet * 1_000_000)
+            for r in self._rules
+        }
+        self.unfit = {revisions.get(i, i): why for i, why in matcher.unfit.items()}
+        self._readings: dict[tuple[int, str], _Reading] = {}
+
+    @cached_property
+    def columns(self) -> Mapping[str, frozenset[str]]:
+        wanted = {dataset: set(columns) for dataset, columns in self._matcher.columns.items()}
+        for place, rule in enumerate(self._rules):
+            for route in self._taxonomy.routes_for(rule.logsource):
+                for dataset in route.datasets:
+                    if dataset in wanted:
+                        reading = self._reading(place, dataset)
+                        wanted[dataset].update(reading.entity, reading.fields)
+        return {dataset: frozenset(columns) for dataset, columns in wanted.items()}
+
+    def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
+        rows, rules = self._matcher.match(dataset, table)
+        pairs = list(zip((int(r) for r in rows), (int(r) for r in rules), strict=True))
+        if not pairs:
+            return []
+        place = {row: n for n, row in enumerate(sorted({row for row, _ in pairs}))}
+        entity_columns = {c for _, rule in pairs for c in self._reading(rule, dataset).entity}
+        known = [c for c in (*_ENVELOPE, *sorted(entity_columns)) if c in table.column_names]
+        taken = table.select(list(dict.fromkeys(known))).take(list(place)).to_pylist()
+        matches: list[tuple[Match, str, int, int]] = []
+        for row, rule in pairs:
+            values = taken[place[row]]
+            entity, field = _entity(values, self._reading(rule, dataset).entity)
+            facts = self.facts[self._rules[rule].id]
+            match = Match(
+                facts.id,
+                facts.revision,
+                values[events.ID].hex(),
+                values[events.AGENCY],
+                entity,
+                to_micros(values[events.TIME]),
+                values[events.NODE],
+                values[events.SEQUENCE],
+            )
+            matches.append((match, field, row, rule))
+        shown = self._samples(dataset, table, matches)
+        return [Hit(match, field, shown.get((row, rule))) for match, field, row, rule in matches]
+
+    def _samples(
+        self, dataset: str, table: Any, matches: Iterable[tuple[Match, str, int, int]]
+    ) -> dict[tuple[int, int], dict[str, str]]:
+        """The matched fields of the earliest hits of each rule, agency and entity: no others can become
+        samples, whatever other tables hold."""
+        groups: dict[tuple[int, str, str], int] = defaultdict(int)
+        chosen: list[tuple[int, int]] = []
+        for match, _, row, rule in sorted(matches, key=lambda m: (m[0].time, m[0].event)):
+            key = (rule, match.agency, match.entity)
+            groups[key] += 1
+            if groups[key] <= MAX_SAMPLES:
+                chosen.append((row, rule))
+        by_rule: dict[int, list[int]] = defaultdict(list)
+        for row, rule in chosen:
+            by_rule[rule].append(row)
+        shown: dict[tuple[int, int], dict[str, str]] = {}
+        for rule, rows in by_rule.items():
+            columns = [c for c in self._reading(rule, dataset).fields if c in table.column_names]
+            taken = table.select([events.ID, *columns]).take(rows).to_pylist()
+            for row, values in zip(rows, taken, strict=True):
+                shown[row, rule] = {c: t for c in columns if (t := _shown(values[c]))}
+        return shown
+
+    def _reading(self, place: int, dataset: str) -> _Reading:
+        found = self._readings.get((place, dataset))
+        if found is None:
+            rule = self._rules[place]
+            routes = [r for r in self._taxonomy.routes_for(rule.logsource) if dataset in r.datasets]
+            found = self._readings[place, dataset] = _reading(rule, routes, self._taxonomy)
+        return found
+
+
+def _reading(rule: Rule, routes: Sequence[Route], taxonomy: Taxonomy) -> _Reading:
+    asked = [leaf.field for leaf in leaves(rule.body) if leaf.field] if rule.body else []
+    entity: dict[str, None] = {}
+    fields: dict[str, None] = {}
+    for route in routes:
+        entity.update(dict.fromkeys(route.entity))
+        names = taxonomy.maps.get(route.map)
+        for field in dict.fromkeys((*asked, *rule.fields)):
+            column = names.column(field) if names else None
+            if column is not None:
+                fields[column] = None
+    return _Reading(tuple(entity), tuple(fields))
+
+
+def _entity(values: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, str]:
+    """The first value of the entity columns, and its column; empty where the event has none.
+
+    A value beyond 200 characters is told apart by its hash.
+    """
+    for column in columns:
+        value = values.get(column)
+        text = as_text(value[0] if isinstance(value, list) and value else value)
+        if isinstance(value, list) and not value:
+            continue
+        text = text.strip().replace("\0", "\N{REPLACEMENT CHARACTER}") if text else ""
+        if len(text) > MAX_ENTITY:
+            text = f"{text[:MAX_ENTITY]}…{content_hash(text)}"
+        if text and text != "-":
+            return text, column
+    return "", ""
+
+
+def _shown(value: Any) -> str:
+    texts = [
+        t for v in (value if isinstance(value, list) else [value]) if (t := as_text(v)) is not None
+    ]
+    text = ", ".join(texts).replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}… ({len(text):,} characters)"
+
+
+class ActiveRules:
+    """`ActiveRules(state, cache)(schedule)` is the evaluator of now; safe to call from any thread."""
+
+    def __init__(self, state: Any, cache: Path | None = None, *, clock: Any = utc_now) -> None:
+        self._state, self._cache, self._clock = state, cache, clock
+        self._made: dict[str, tuple[int, ActiveSet]] = {}
+        self._lock = threading.Lock()
+
+    def __call__(self, schedule: str = "main") -> ActiveSet:
+        from pipeline.detect.register import version
+
+        with self._lock:
+            now = version(self._state)
+            made = self._made.get(schedule)
+            if made is None or made[0] != now:
+                made = self._made[schedule] = (now, self._make(schedule, self._clock()))
+            return made[1]
+
+    def _make(self, schedule: str, now: datetime) -> ActiveSet:
+        from pipeline.detect.compile import compile_rules
+        from pipeline.detect.register import active_texts, keep_effective
+        from pipeline.detect.rules import rules_from_texts
+        from pipeline.settings.places import config_dir
+
+        taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+        book = rules_from_texts(active_texts(self._state, schedule), cache=self._cache)
+        keep_effective(self._state, book, now)
+        matcher = compile_rules(book.rules, taxonomy, cache=self._cache)
+        return ActiveSet(matcher, taxonomy, {r.id: r.revision for r in book.rules})
