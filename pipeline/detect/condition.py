@@ -129,5 +129,7 @@ class _Reader:
         self._at += 1
         names = matching(pattern, self._detections)
         if not names:
-            raise UsageError(f"the condition says {quantifier} of {pattern}, but no selection is so named")
+            raise UsageError(
+                f"the condition says {quantifier} of {pattern}, but no selection is so named"
+            )
         return link(self._detections[name] for name in names)

@@ -180,7 +180,9 @@ def _filled(field: str | None, value: Any, placeholders: Placeholders, guard: _G
 
 def _text(field: str | None, value: st.SigmaString) -> Node:
     cased = isinstance(value, st.SigmaCasedString)
-    parts: list[str] = []  # texts and the wildcards "*" and "?" as texts of their own, marked by `wild`
+    parts: list[
+        str
+    ] = []  # texts and the wildcards "*" and "?" as texts of their own, marked by `wild`
     wild: list[bool] = []
     pieces = value.s if field is not None else (_MANY, *value.s, _MANY)
     for piece in pieces:
@@ -221,5 +223,3 @@ def _pattern(field: str | None, parts: list[str], wild: list[bool], *, cased: bo
         for part, is_wild in zip(parts, wild, strict=True)
     )
     return Leaf(field, "like", "".join(escaped), cased)
-
-

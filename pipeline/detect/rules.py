@@ -115,7 +115,9 @@ def read_texts(paths: Sequence[Path]) -> tuple[list[tuple[str, str]], list[ThapC
     faults: list[ThapCanhError] = []
     for path in paths:
         if path.is_dir():
-            files = sorted(each for each in path.rglob("*.y*ml") if each.suffix in {".yml", ".yaml"})
+            files = sorted(
+                each for each in path.rglob("*.y*ml") if each.suffix in {".yml", ".yaml"}
+            )
         elif path.exists():
             files = [path]
         else:

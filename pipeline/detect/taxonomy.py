@@ -146,7 +146,9 @@ class Taxonomy(msgspec.Struct, frozen=True, dict=True):
         return tuple(sorted(found))
 
     def products(self) -> frozenset[str]:
-        return frozenset(route.logsource.product for route in self.routes if route.logsource.product)
+        return frozenset(
+            route.logsource.product for route in self.routes if route.logsource.product
+        )
 
 
 def _narrowed(route: Route, product: str) -> Route:
@@ -164,7 +166,8 @@ def _read_maps(given: Mapping[str, Any], maps: dict[str, FieldMap], where: str) 
             raise UsageError(f"the map {name} has an unknown base", where=where, got=entry["base"])
         maps[name] = FieldMap(
             any=entry.get("any", base.any),
-            fields=base.fields | {str(key): str(column) for key, column in (entry.get("fields") or {}).items()},
+            fields=base.fields
+            | {str(key): str(column) for key, column in (entry.get("fields") or {}).items()},
             names=(*base.names, *(str(each) for each in entry.get("names") or ())),
             without=base.without | frozenset(entry.get("without") or ()),
         )
@@ -186,7 +189,13 @@ def _read_routes(
             LogSource(*(str(entry.get(key) or "") for key in ("product", "category", "service"))),
             tuple(entry["datasets"]),
             tuple(
-                (str(column), tuple(fold(str(each)) for each in (values if isinstance(values, list) else [values])))
+                (
+                    str(column),
+                    tuple(
+                        fold(str(each))
+                        for each in (values if isinstance(values, list) else [values])
+                    ),
+                )
                 for column, values in (entry.get("where") or {}).items()
             ),
             entry["map"],

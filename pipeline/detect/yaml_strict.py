@@ -61,7 +61,7 @@ def read_yaml(text: str, name: str) -> list[Document]:
 
 
 def _documents(text: str, name: str) -> Iterator[Document]:
-    events = yaml.parse(text, Loader=_LOADER)
+    events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
     lines: list[str] | None = None
     begin = 0
     for event in events:
@@ -141,5 +141,5 @@ def _plain(text: str) -> Any:  # noqa: ANN401
     return _CONSTRUCTOR.construct_object(yaml.ScalarNode(tag, text), deep=True)
 
 
-_RESOLVER: Final = Resolver()
+_RESOLVER: Final[Any] = Resolver()
 _CONSTRUCTOR: Final = SafeConstructor()
