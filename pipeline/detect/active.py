@@ -49,7 +49,14 @@ class Matcher(Protocol):
 
     @property
     def columns(self) -> Mapping[str, frozenset[str]]: ...
-    def match(self, dataset: str, table: Any) -> tuple[Sequence[int], Sequence[int]]: ...
+    @property
+    def keyword_datasets(self) -> frozenset[str]:
+        """Of these every column is needed: some rule looks for a word anywhere."""
+        ...
+
+    def match(self, dataset: str, table: Any) -> tuple[Any, Any]:
+        """Two arrays of the same length."""
+        ...
 
 
 class _Reading(msgspec.Struct, frozen=True):
@@ -75,7 +82,7 @@ class ActiveSet:
         self._readings: dict[tuple[int, str], _Reading] = {}
 
     @cached_property
-    def columns(self) -> Mapping[str, frozenset[str]]:
+    def columns(self) -> Mapping[str, frozenset[str] | None]:
         wanted = {dataset: set(columns) for dataset, columns in self._matcher.columns.items()}
         for place, rule in enumerate(self._rules):
             for route in self._taxonomy.routes_for(rule.logsource):
@@ -83,7 +90,8 @@ class ActiveSet:
                     if dataset in wanted:
                         reading = self._reading(place, dataset)
                         wanted[dataset].update(reading.entity, reading.fields)
-        return {dataset: frozenset(columns) for dataset, columns in wanted.items()}
+        whole = self._matcher.keyword_datasets
+        return {d: None if d in whole else frozenset(c) for d, c in wanted.items()}
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         rows, rules = self._matcher.match(dataset, table)

@@ -132,8 +132,9 @@ class _Plan:
         mine = {i: row for i, row in rows.items() if row.origin == origin and _living(row)}
         self._rows = rows
         added = [i for i in self._rules if i not in mine]
+        texts = _texts(session, [row.revision for row in mine.values()])
         changed = [
-            i for i, r in self._rules.items() if i in mine and mine[i].revision != r.revision
+            i for i, r in self._rules.items() if i in mine and texts.get(mine[i].revision) != r.text
         ]
         removed = [
             i
@@ -175,6 +176,12 @@ class _Plan:
         session.flush()  # the rules first: changes refer to them
         session.add_all(changes)
         session.flush()
+
+
+def _texts(session: Session, revisions: Iterable[str]) -> dict[str, str]:
+    wanted = set(revisions)
+    rows = session.execute(sa.select(RuleRevision.revision, RuleRevision.text)) if wanted else ()
+    return {row.revision: row.text for row in rows if row.revision in wanted}
 
 
 def keep_revisions(session: Session, rules: Iterable[Rule], now: datetime) -> None:

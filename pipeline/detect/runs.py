@@ -61,8 +61,8 @@ class Evaluator(Protocol):
         ...
 
     @property
-    def columns(self) -> Mapping[str, frozenset[str]]:
-        """The datasets that some rule reads, and of each the columns."""
+    def columns(self) -> Mapping[str, frozenset[str] | None]:
+        """The datasets that some rule reads, and of each the columns (None: all of them)."""
         ...
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:

@@ -80,12 +80,13 @@ class Store(Protocol):
         """Per node the end of the contiguous settled receipts that a search can see."""
 
     def scan(
-        self, window: Window, *, scope: Scope, columns: Mapping[str, frozenset[str]] | None = None
+        self, window: Window, *, scope: Scope, columns: Mapping[str, frozenset[str] | None] | None = None
     ) -> Iterator[tuple[str, pa.Table]]:
         """`(dataset, table)` of the window's events, in the order of their commits, rows by sequence.
 
         `columns` maps each wanted dataset to the columns that are read (envelope columns come anyway,
-        save `event.original` unless named); None reads everything. A name that is no column of the
+        save `event.original` unless named; None in the columns' place reads every one, which a rule
+        that looks for a word anywhere needs); None for all reads everything. A name that is no column of the
         dataset is resolved from `thapcanh.extra`. Superseded events are left out. Memory is bounded.
         """
 

@@ -10,8 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from support.detecting import ColumnStore, event
 from support.people import AUDITOR, analyst
 
+from pipeline.detect.active import ActiveRules
 from pipeline.detect.register import (
     Diff,
     active_texts,
@@ -21,10 +24,12 @@ from pipeline.detect.register import (
     switch,
     version,
 )
+from pipeline.detect.runs import run_once
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import ForbiddenError, NotFoundError, RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 from pipeline.state.state import State
+from pipeline.state.tables.detection import FindingRow
 
 NOW = EPOCH + timedelta(days=1)
 A, B, C = (f"{n}0000000-0000-4000-8000-000000000000" for n in "abc")
@@ -194,6 +199,69 @@ def test_every_change_moves_the_version_that_workers_watch(state: State, rules: 
     switch(state, OPERATOR, A, on=False, reason="x", now=NOW)
     seen.append(version(state))
     assert seen == sorted(set(seen))
+
+
+def test_a_filter_of_another_origin_is_part_of_the_revision_that_runs_and_no_change_of_the_rule(
+    state: State, rules: Path, tmp_path: Path
+) -> None:
+    take(state, rules)
+    plain = {line.id: line.revision for line in list_rules(state, AUDITOR)}
+    filters = tmp_path / "filters"
+    filters.mkdir()
+    (filters / "f.yml").write_text(
+        f"""title: Not the build server
+id: {C}
+logsource: {{category: process_creation, product: windows}}
+filter:
+    rules: [{A}]
+    build:
+        User: build
+    condition: not build
+""",
+        "utf-8",
+    )
+    assert take(state, filters, origin="filters").added == (C,)
+    active = ActiveRules(state)
+    facts = active("main").facts
+    assert facts[A].revision != plain[A]
+    assert facts[B].revision == plain[B]
+    assert show_rule(state, AUDITOR, A)["revision"] == facts[A].revision
+    assert take(state, rules) == Diff(unchanged=2)
+    switch(state, OPERATOR, C, on=False, reason="thôi", now=NOW)
+    assert active("main").facts[A].revision == plain[A]
+
+
+def test_the_active_set_is_made_anew_only_when_the_register_changed(
+    state: State, rules: Path, tmp_path: Path
+) -> None:
+    take(state, rules)
+    active = ActiveRules(state, tmp_path / "cache")
+    first = active("main")
+    assert active("main") is first
+    switch(state, OPERATOR, A, on=False, reason="x", now=NOW)
+    assert set(active("main").facts) == {B}
+    assert active("main").ruleset != first.ruleset
+
+
+def test_real_rules_over_real_columns_become_a_finding_with_its_matched_fields(
+    state: State, rules: Path
+) -> None:
+    take(state, rules)
+    row = event(1, process="whoami.exe")
+    row |= {
+        "event.code": "1",
+        "winlog.channel": "Microsoft-Windows-Sysmon/Operational",
+        "winlog.computer_name": "pc-1",
+        "winlog.event_data.CommandLine": "WHOAMI /all",
+    }
+    store = ColumnStore([row])
+    result = run_once(state, store, ActiveRules(state)("main"), holder="w", clock=lambda: NOW)  # type: ignore[arg-type]
+    assert result is not None
+    assert (result.status, result.error) == ("done", "")
+    with state.read() as session:
+        (finding,) = session.scalars(sa.select(FindingRow))
+    assert (finding.rule, finding.entity, finding.title) == (A, "pc-1", "Rule about whoami")
+    assert finding.samples[0]["fields"] == {"winlog.event_data.CommandLine": "WHOAMI /all"}
 
 
 def test_only_who_may_write_rules_changes_them_and_off_needs_a_reason(

@@ -78,7 +78,11 @@ class MemoryStore:
         return dict(self.settled)
 
     def scan(
-        self, window: Window, *, scope: Scope, columns: Mapping[str, frozenset[str]] | None = None
+        self,
+        window: Window,
+        *,
+        scope: Scope,
+        columns: Mapping[str, frozenset[str] | None] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
         self.scans += 1
         for node, (after, upto) in window.spans.items():
@@ -93,11 +97,23 @@ class MemoryStore:
                 if columns is None or dataset in columns:
                     rows = [row for row in wanted if row[events.DATASET] == dataset]
                     rows.sort(key=lambda row: row[events.SEQUENCE])
-                    yield dataset, pa.Table.from_pylist(rows, SCHEMA)
+                    yield dataset, self._table(rows)
+
+    def _table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        return pa.Table.from_pylist(list(rows), SCHEMA)
 
     def get(self, ids: Sequence[str], *, scope: Scope) -> list[dict[str, Any]]:
         by_id = {row[events.ID].hex(): row for row in self.rows if scope.allows(row[events.AGENCY])}
         return [{events.ORIGINAL: by_id[i][events.ORIGINAL], "id": i} for i in ids if i in by_id]
+
+
+class ColumnStore(MemoryStore):
+    """Rows of any text columns beside the envelope."""
+
+    def _table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+        names = dict.fromkeys(name for row in rows for name in row)
+        fields = [SCHEMA.field(n) if n in SCHEMA.names else (n, pa.string()) for n in names]
+        return pa.Table.from_pylist(list(rows), pa.schema(fields))
 
 
 class PlainEvaluator:
