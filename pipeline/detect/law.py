@@ -1,0 +1,183 @@
+"""The law of our own rules: what each file under `rules/` must be before it may go live.
+
+In: a folder of rules, the taxonomy, the products, the tags of ATT&CK. Out: every fault of every rule,
+each with its file. What the law asks is written for people in `rules/README.md`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
+from pipeline.detect.rules import Rule, RuleBook, load_rules
+from pipeline.detect.taxonomy import Taxonomy
+from pipeline.model.errors import ThapCanhError, UsageError
+from pipeline.settings.places import config_dir
+
+if TYPE_CHECKING:
+    from pipeline.normalise.product import Product
+
+AUTHOR: Final = "Tháp Canh"
+STATUSES: Final = frozenset({"stable", "test", "experimental", "deprecated", "unsupported"})
+_TECHNIQUE: Final = re.compile(r"t\d{4}(?:\.\d{3})?")
+_FILE_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\.yml")
+
+
+def attack_tags() -> frozenset[str]:
+    """The tactics and techniques that a tag may name, without `attack.`."""
+    lines = (config_dir() / "attack" / "tags.txt").read_text("utf-8").splitlines()
+    return frozenset(line for line in lines if line and not line.startswith("#"))
+
+
+def check(
+    folder: Path, taxonomy: Taxonomy, products: Mapping[str, Product], *, now: datetime
+) -> list[ThapCanhError]:
+    """Everything in the folder that breaks the law. Empty when all is well."""
+    book = load_rules([folder])
+    rules = (*book.rules, *book.correlations, *book.filters)
+    faults = [*book.faults, *_alike(rules)]
+    tags = attack_tags()
+    for rule in rules:
+        faults += check_form(rule, tags, today=now.date())
+    for rule in book.rules:
+        faults += _check_sources(rule, taxonomy, products)
+        faults += _check_evidence(rule, taxonomy, products, now)
+    faults += [fault for rule in book.correlations for fault in _check_correlation(rule, book)]
+    return faults
+
+
+def check_form(rule: Rule, tags: frozenset[str], *, today: date) -> list[ThapCanhError]:
+    """What can be seen by reading the rule alone."""
+    found = [*_check_words(rule, today), *_check_tags(rule, tags)]
+    if not rule.references:
+        found.append(("no references", "a public document that says why"))
+    found += [
+        ("a reference that is no address", f"https://…, not {reference}")
+        for reference in rule.references
+        if urlsplit(reference).scheme != "https" or "." not in urlsplit(reference).netloc
+    ]
+    if not rule.falsepositives:
+        found.append(("no false positives", "what else looks like this, or that nothing does"))
+    return [UsageError(what, where=rule.path, expected=expected) for what, expected in found]
+
+
+def _check_words(rule: Rule, today: date) -> Iterator[tuple[str, str]]:
+    if not _is_fixed_id(rule.id):
+        yield "the id is no UUID of version 4", "python -c 'import uuid; print(uuid.uuid4())'"
+    if not 10 <= len(rule.title) <= 110:
+        yield "the title is too short or too long", "10 to 110 characters"
+    if not rule.description.strip():
+        yield "no description", "what it finds and why it matters"
+    if rule.status not in STATUSES:
+        yield f"the status {rule.status}", " | ".join(sorted(STATUSES))
+    if rule.author != AUTHOR:
+        yield f"the author {rule.author or 'is missing'}", AUTHOR
+    try:
+        if date.fromisoformat(rule.date) > today:
+            yield "a date in the future", f"at most {today}"
+    except ValueError:
+        yield f"the date {rule.date or 'is missing'}", "YYYY-MM-DD"
+    if not _FILE_NAME.fullmatch(Path(rule.path).name):
+        yield "the name of the file", "lower case words joined by _"
+
+
+def _check_tags(rule: Rule, tags: frozenset[str]) -> Iterator[tuple[str, str]]:
+    named = [tag.removeprefix("attack.") for tag in rule.tags if tag.startswith("attack.")]
+    for tag in named:
+        if tag not in tags:
+            yield f"the tag attack.{tag} is unknown", "one of config/attack/tags.txt"
+    techniques = [tag for tag in named if _TECHNIQUE.fullmatch(tag)]
+    if not techniques or len(techniques) == len(named):
+        yield "tags of ATT&CK are missing", "at least one tactic and one technique"
+
+
+def _is_fixed_id(text: str) -> bool:
+    try:
+        return UUID(text).version == 4 and str(UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _alike(rules: Sequence[Rule]) -> Iterator[ThapCanhError]:
+    seen: dict[str, Rule] = {}
+    for rule in rules:
+        for what, value in (("id", rule.id), ("title", rule.title)):
+            other = seen.setdefault(f"{what} {value}", rule)
+            if other is not rule:
+                yield UsageError(
+                    f"two rules of one {what}",
+                    where=rule.path,
+                    got=value,
+                    expected=f"not as in {other.path}",
+                )
+
+
+def _check_sources(
+    rule: Rule, taxonomy: Taxonomy, products: Mapping[str, Product]
+) -> Iterator[ThapCanhError]:
+    fed = {dataset for product in products.values() for dataset in product.datasets}
+    reads = {dataset for route in taxonomy.routes_for(rule.logsource) for dataset in route.datasets}
+    if not reads & fed:
+        yield UsageError(
+            "a log source that no product feeds", where=rule.path, got=str(rule.logsource),
+            remedy="tie it to a dataset in config/taxonomy, or add the product",
+        )  # fmt: skip
+
+
+def _check_evidence(
+    rule: Rule, taxonomy: Taxonomy, products: Mapping[str, Product], now: datetime
+) -> Iterator[ThapCanhError]:
+    path = evidence_path(Path(rule.path))
+    try:
+        evidence = read_evidence(path)
+    except ThapCanhError as error:
+        yield error
+        return
+    yield from (UsageError(what, where=str(path)) for what in _gaps(rule, evidence))
+    if evidence.product not in products:
+        yield UsageError("an unknown product", where=str(path), got=evidence.product)
+        return
+    try:
+        yield from judge(rule, evidence, products[evidence.product], taxonomy, received=now)
+    except ThapCanhError as error:
+        yield error
+
+
+def _gaps(rule: Rule, evidence: Evidence) -> Iterator[str]:
+    if evidence.rule != rule.id:
+        yield f"the evidence is of another rule: {evidence.rule}"
+    for what, cases in (
+        ("line that fires", evidence.fires),
+        ("near miss", evidence.near_misses),
+        ("evasion", evidence.evasions),
+    ):
+        if not any(case.lines for case in cases):
+            yield f"the evidence has no {what}"
+    if any(case.fires is None for case in evidence.evasions):
+        yield "an evasion must say `fires: true`, or `fires: false` for a limit of the rule"
+
+
+def _check_correlation(rule: Rule, book: RuleBook) -> Iterator[ThapCanhError]:
+    known = {
+        name for each in (*book.rules, *book.correlations) for name in (each.id, each.name) if name
+    }
+    for name in correlated(rule):
+        if name not in known:
+            yield UsageError("a correlation of an unknown rule", where=rule.path, got=name)
+
+
+def correlated(rule: Rule) -> tuple[str, ...]:
+    """The ids or names of the rules that a correlation counts."""
+    from pipeline.detect.yaml_strict import read_yaml
+
+    return tuple(
+        str(name)
+        for document in read_yaml(rule.text, rule.path)
+        for name in (document.value.get("correlation") or {}).get("rules") or ()
+    )

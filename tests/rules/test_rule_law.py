@@ -1,0 +1,163 @@
+"""Our own rules keep their law, and the law catches who breaks it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from pipeline.detect.evidence import evidence_path, read_evidence
+from pipeline.detect.law import attack_tags, check, check_form
+from pipeline.detect.rules import RuleBook, load_rules
+from pipeline.detect.taxonomy import Taxonomy
+from pipeline.model.errors import UsageError
+from pipeline.normalise.product import Product, load_products
+from pipeline.rehearsal.stories import rule_ids
+from pipeline.settings.places import config_dir, rules_dir
+
+NOW = datetime(2026, 11, 25, 3, 0, tzinfo=UTC)
+RULE = "nginx/web_shell.yml"
+
+
+@pytest.fixture(scope="module")
+def book() -> RuleBook:
+    return load_rules([rules_dir()])
+
+
+@pytest.fixture(scope="module")
+def taxonomy() -> Taxonomy:
+    return Taxonomy.load(config_dir() / "taxonomy")
+
+
+@pytest.fixture(scope="module")
+def products() -> dict[str, Product]:
+    return load_products()
+
+
+@pytest.fixture
+def one_rule(tmp_path: Path) -> Path:
+    """A folder of its own with one rule of ours and its evidence; the path of the rule."""
+    rule = tmp_path / "nginx" / "web_shell.yml"
+    rule.parent.mkdir()
+    shutil.copy(rules_dir() / RULE, rule)
+    shutil.copy(evidence_path(rules_dir() / RULE), evidence_path(rule))
+    return rule
+
+
+def _faults(rule: Path, taxonomy: Taxonomy, products: dict[str, Product]) -> list[str]:
+    return [str(fault) for fault in check(rule.parents[1], taxonomy, products, now=NOW)]
+
+
+def _swap(path: Path, old: str, new: str) -> None:
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new, 1), "utf-8")
+
+
+def test_every_rule_of_ours_keeps_the_law(taxonomy: Taxonomy, products: dict[str, Product]) -> None:
+    assert [str(fault) for fault in check(rules_dir(), taxonomy, products, now=NOW)] == []
+
+
+def test_there_are_twenty_five_rules_and_more_and_each_opens_a_ticket_or_is_a_base(
+    book: RuleBook,
+) -> None:
+    assert len(book.rules) >= 25
+    assert {rule.level.value for rule in book.rules} == {"low", "medium", "high"}
+    assert {rule.status for rule in book.rules} <= {"test", "stable"}
+
+
+def test_the_drill_names_the_rules_by_the_ids_that_they_have(book: RuleBook) -> None:
+    named = {value for name, value in vars(rule_ids).items() if name.isupper()}
+    held = {rule.id for rule in (*book.rules, *book.correlations)}
+    assert held == named
+
+
+def test_no_evidence_lies_about_without_its_rule() -> None:
+    lonely = [
+        path
+        for path in rules_dir().rglob("*.evidence.yml")
+        if not path.with_name(path.name.removesuffix(".evidence.yml") + ".yml").is_file()
+    ]
+    assert lonely == []
+
+
+def test_a_rule_that_keeps_the_law_has_no_faults(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    assert _faults(one_rule, taxonomy, products) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("author: Tháp Canh", "author: X", "author"),
+        ("date: 2026-11-24", "date: 2027-11-24", "future"),
+        ("attack.t1505.003", "attack.t9999", "unknown"),
+        ("  - attack.t1505.003\n", "", "missing"),
+        ("https://attack", "ftp://attack", "address"),
+        ("category: webserver", "category: nothing_sends_this", "no product feeds"),
+        ("- /upload", "- /never", "is not found"),
+        ("          - 500", "          - 500\n          - 404", "is found"),
+        ("level: high", "level: very", "level"),
+    ],
+)
+def test_a_breach_of_the_law_is_named(
+    one_rule: Path,
+    taxonomy: Taxonomy,
+    products: dict[str, Product],
+    old: str,
+    new: str,
+    word: str,
+) -> None:
+    _swap(one_rule, old, new)
+    assert any(word in fault for fault in _faults(one_rule, taxonomy, products))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("rule: ", "rule: x", "of another rule"),
+        ("product: nginx", "product: ngin", "unknown product"),
+        ("    fires: false", "    fires: true", "is not found"),
+        ("near_misses:", "near_miss:", "not as it must be"),
+    ],
+)
+def test_evidence_that_does_not_hold_is_named(
+    one_rule: Path,
+    taxonomy: Taxonomy,
+    products: dict[str, Product],
+    old: str,
+    new: str,
+    word: str,
+) -> None:
+    _swap(evidence_path(one_rule), old, new)
+    assert any(word in fault for fault in _faults(one_rule, taxonomy, products))
+
+
+def test_a_rule_without_evidence_is_named(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    evidence_path(one_rule).unlink()
+    with pytest.raises(UsageError, match="without evidence"):
+        read_evidence(evidence_path(one_rule))
+    assert any("without evidence" in fault for fault in _faults(one_rule, taxonomy, products))
+
+
+def test_two_rules_of_one_id_are_named(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    twin = one_rule.with_name("twin.yml")
+    shutil.copy(one_rule, twin)
+    shutil.copy(evidence_path(one_rule), evidence_path(twin))
+    assert any(
+        "web_shell.yml" in f and "twin.yml" in f for f in _faults(one_rule, taxonomy, products)
+    )
+
+
+def test_the_form_alone_can_be_checked_without_products(book: RuleBook) -> None:
+    faults = [
+        f for rule in book.rules for f in check_form(rule, attack_tags(), today=date(2026, 11, 25))
+    ]
+    assert faults == []
