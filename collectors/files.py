@@ -208,7 +208,8 @@ class InputFile:
         broken: list[str] = []
         records: Iterator[Any]
         try:
-            records = evtx.PyEvtxParser(io.BytesIO(self._content)).records_json()
+            parser = evtx.PyEvtxParser(io.BytesIO(self._content))
+            records = cast("Iterator[Any]", parser.records_json())
         except (RuntimeError, OSError, ValueError) as error:
             records, broken = iter(()), [str(error)[:200]]
         while len(broken) < MAX_BROKEN:

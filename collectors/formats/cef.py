@@ -58,7 +58,8 @@ def parts(line: str) -> dict[str, str] | None:
     start = line.find("CEF:")
     if start < 0:
         return None
-    position, heads = start + 4, []
+    position = start + 4
+    heads: list[str] = []
     while len(heads) < 7:
         bar = _BAR.match(line, position)
         if bar is None:

@@ -20,7 +20,9 @@ def fields(line: str, delimiter: str, quote: str) -> list[str]:
     if quote not in line:
         return line.split(delimiter)
     try:
-        return next(csv.reader((line,), delimiter=delimiter, quotechar=quote, skipinitialspace=True))
+        return next(
+            csv.reader((line,), delimiter=delimiter, quotechar=quote, skipinitialspace=True)
+        )
     except (csv.Error, StopIteration):
         return line.split(delimiter)
 
@@ -56,7 +58,9 @@ def csv_fields(
                 parsed.failures[row] = f"{len(values)} fields, expected at least {least}"
                 continue
             kind = values[columns_by - 1] if columns_by and columns_by <= len(values) else ""
-            shape = names(kind if kind in lists else "*" if columns_by else "", min(len(values), 1024))
+            shape = names(
+                kind if kind in lists else "*" if columns_by else "", min(len(values), 1024)
+            )
             if tuple(values) == shape:
                 parsed.dropped.add(row)
                 continue

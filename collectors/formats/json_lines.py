@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import orjson
@@ -119,10 +120,10 @@ def _split(group: Group, lines: Sequence[str | bytes | None], into: Grouper) -> 
     for row, values in zip(group.rows, zip(*group.columns, strict=True), strict=True):
         document = dict(zip(group.names, values, strict=True))
         if big:
-            try:
+            with suppress(
+                ValueError
+            ):  # what the fast way read, the slow way may refuse (size, depth)
                 document = exact(lines[row] or "")
-            except ValueError:  # what the fast way read, the slow way may refuse (size, depth)
-                pass
         flat = flatten(document)
         into.add(row, tuple(flat), tuple(flat.values()))
 
@@ -130,7 +131,7 @@ def _split(group: Group, lines: Sequence[str | bytes | None], into: Grouper) -> 
 def as_text(value: Value) -> str:
     """Any value as one text: texts as they are, the rest as JSON writes them."""
     if value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     if value.__class__ is bool:
         return "true" if value else "false"
     if isinstance(value, int | float):

@@ -58,7 +58,9 @@ def _template(line: str) -> tuple[Callable[[str], re.Match[str] | None], tuple[s
         if word or key in names or gap.strip(" "):
             return None
         quoted = bare is None
-        parts.append(re.escape(gap) + re.escape(key) + ('="([^"\\\\]*)"' if quoted else '=((?!")[^\\s]*)'))
+        parts.append(
+            re.escape(gap) + re.escape(key) + ('="([^"\\\\]*)"' if quoted else '=((?!")[^\\s]*)')
+        )
         names.append(key)
         position = match.end()
     if not names or line[position:].strip(" "):

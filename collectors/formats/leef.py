@@ -14,7 +14,9 @@ from typing import Final
 
 from collectors.formats.parsed import Format, Grouper, Parsed
 
-NAMES: Final = tuple(f"leef.{n}" for n in ("version", "vendor", "product", "device_version", "event_id"))
+NAMES: Final = tuple(
+    f"leef.{n}" for n in ("version", "vendor", "product", "device_version", "event_id")
+)
 _HEX: Final = re.compile(r"(?:0x|x|\\x)([0-9A-Fa-f]{2,4})")
 
 

@@ -43,9 +43,13 @@ class Grouper:
     """Collects rows by shape; `add` is the hot path."""
 
     def __init__(self) -> None:
-        self._shapes: dict[tuple[str, tuple[str, ...]], tuple[list[int], list[Sequence[Value]]]] = {}
+        self._shapes: dict[
+            tuple[str, tuple[str, ...]], tuple[list[int], list[Sequence[Value]]]
+        ] = {}
 
-    def add(self, row: int, names: tuple[str, ...], values: Sequence[Value], kind: str = "") -> None:
+    def add(
+        self, row: int, names: tuple[str, ...], values: Sequence[Value], kind: str = ""
+    ) -> None:
         key = (kind, names)
         shape = self._shapes.get(key)
         if shape is None:

@@ -132,7 +132,9 @@ class Patterns:
             self._by_key[key] = known
         return known
 
-    def parse(self, lines: Sequence[str | None], programs: Sequence[str | None] | None = None) -> Parsed:
+    def parse(
+        self, lines: Sequence[str | None], programs: Sequence[str | None] | None = None
+    ) -> Parsed:
         """`programs` runs beside `lines`; None where the format has no syslog header."""
         parsed, grouper = Parsed(), Grouper()
         for row, line in enumerate(lines):

@@ -40,14 +40,16 @@ _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d
 _TAG = r"(?!CEF:|LEEF:)([A-Za-z_/(][^\s:\[\]=,\"']{0,127})(?:\[([^\]\s]{1,64})\])?:(?: |(?=\S)|$)"
 _HOST = r"([^\s:=\[\]\"{}|,]{1,255}(?::[0-9A-Fa-f:]+)?)"
 _OLD = re.compile(
-    rf"(?:<(\d{{1,3}})>)?(?:\d+: )?[*.]?({_BSD_TIME}|{_ISO_TIME}):? (?:{_HOST} (?:: |{_TAG})?|{_TAG})?", re.ASCII
+    rf"(?:<(\d{{1,3}})>)?(?:\d+: )?[*.]?({_BSD_TIME}|{_ISO_TIME}):? (?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
+    re.ASCII,
 )
 # Real devices that send neither time nor host: <30>dhcpd: DHCPREQUEST …
 _BARE = re.compile(rf"<(\d{{1,3}})>(?:{_TAG})?", re.ASCII)
 
 # <165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 ID47 [a@1 b="c"] It's time
 _NEW = re.compile(
-    r"<(\d{1,3})>\d{1,2} (\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?", re.ASCII
+    r"<(\d{1,3})>\d{1,2} (\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?",
+    re.ASCII,
 )
 _BOM = "\ufeff"
 

@@ -49,7 +49,11 @@ _NXLOG: Final = {
     "SeverityValue": "shipper.severity", "EventTime": "shipper.event_time",
     "ERROR_EVT_UNRESOLVED": "shipper.unresolved",
 }  # fmt: skip
-_NXLOG_USER: Final = {"AccountName": "user_name", "Domain": "user_domain", "AccountType": "user_type"}
+_NXLOG_USER: Final = {
+    "AccountName": "user_name",
+    "Domain": "user_domain",
+    "AccountType": "user_type",
+}
 _NXLOG_TYPES: Final = frozenset(
     ("INFO", "AUDIT_SUCCESS", "AUDIT_FAILURE", "WARNING", "ERROR", "CRITICAL", "VERBOSE", "DEBUG")
 )
@@ -128,7 +132,9 @@ def _beat(document: dict[str, Any]) -> dict[str, Value]:
         if key in {"event_data", "user_data"} and isinstance(value, dict):
             _data(value, flat)
         elif key in {"user", "process"} and isinstance(value, dict):
-            rest.extend((f"{key}.{part}", v) for part, v in value.items() if not isinstance(v, dict))
+            rest.extend(
+                (f"{key}.{part}", v) for part, v in value.items() if not isinstance(v, dict)
+            )
             rest.extend(
                 (f"{key}.{part}.{k}", w)
                 for part, v in value.items() if isinstance(v, dict) for k, w in v.items()
@@ -155,16 +161,16 @@ def _data(part: dict[str, Any], flat: dict[str, Value]) -> None:
         for key, value in stack[-1]:
             if key in {"#attributes", "xml_name", "xmlns"}:
                 continue
+            leaf = value
             if isinstance(value, dict):
-                text = value.get("#text")
-                if text is None and len(stack) < 8:
+                leaf = value.get("#text")
+                if leaf is None and len(stack) < 8:
                     stack.append(iter(value.items()))
                     break
-                value = text
             name = f"data.{key}"
-            if name in flat and isinstance(value, str):
+            if name in flat and isinstance(leaf, str):
                 name = f"data.{key}#2"
-            flat[name] = value
+            flat[name] = leaf
         else:
             stack.pop()
 
@@ -224,7 +230,11 @@ def _slow(document: dict[str, Any], add: Callable[[dict[str, Value]], None]) -> 
     event = document.get("Event")
     if isinstance(event, dict):
         flat = event_tree(event)
-    elif isinstance(document.get("winlog"), dict) or "event_data" in document or "log_name" in document:
+    elif (
+        isinstance(document.get("winlog"), dict)
+        or "event_data" in document
+        or "log_name" in document
+    ):
         flat = _beat(document)
     else:
         return False

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,9 +18,7 @@ from pipeline.normalise.compile import Types, plain
 from pipeline.normalise.convert import Column, Converted
 from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.plan import Kind, Plan, Planner
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array
 
 Rows = np.ndarray[Any, np.dtype[np.int32]]
 
@@ -39,9 +37,9 @@ class _Cells:
 
 @dataclass(slots=True)
 class _Piece:
-    array: pa.Array
+    array: Array
     rows: Rows
-    assumed: pa.Array | None = None
+    assumed: Array | None = None
 
 
 @dataclass(slots=True)
@@ -49,17 +47,22 @@ class Assembled:
     """Columns by name, each as long as the dataset has rows; remarks by local row; rows whose time
     was read in an assumed zone; the leftovers."""
 
-    columns: dict[str, pa.Array]
+    columns: dict[str, Array]
     remarks: dict[int, list[str]]
     assumed: list[int]
-    extra: pa.Array | None
+    extra: Array | None
 
 
 class Assembler:
     """Works on one dataset of one batch. `local` maps a batch row to its row here."""
 
     def __init__(
-        self, planner: Planner, types: Types, received: Sequence[int], zone: str, wanted: frozenset[str] | None
+        self,
+        planner: Planner,
+        types: Types,
+        received: Sequence[int],
+        zone: str,
+        wanted: frozenset[str] | None,
     ) -> None:
         self._planner, self._types = planner, types
         self._received, self._zone, self._wanted = received, zone, wanted
@@ -105,7 +108,7 @@ class Assembler:
             self._run(entry.run, self._slots[slot], entry.empty)
         for name, cells in self._copied.items():
             self._run(plain(self._types.field(name)), cells, frozenset())
-        columns: dict[str, pa.Array] = {}
+        columns: dict[str, Array] = {}
         assumed: list[int] = []
         for name in sorted(self._pieces.keys() | self._constants.keys()):
             pieces = self._pieces.get(name, [])
@@ -130,7 +133,7 @@ class Assembler:
             self._pieces.setdefault(name, []).append(_Piece(array, rows, made.assumed))
 
     def _constant_pieces(self, name: str) -> list[_Piece]:
-        import pyarrow as pa
+        from pipeline.normalise.arrow import pa
 
         found = self._constants.get(name)
         if not found:
@@ -143,11 +146,13 @@ class Assembler:
             if made not in values:
                 values.append(made)
             codes.append(np.full(len(rows), values.index(made), np.int32))
-        array = pa.array(values, arrow_type(known.kind, many=known.many)).take(pa.array(np.concatenate(codes)))
+        array = pa.array(values, arrow_type(known.kind, many=known.many)).take(
+            pa.array(np.concatenate(codes))
+        )
         return [_Piece(array, np.concatenate([rows for _, rows in found]))]
 
     @staticmethod
-    def _assumed(pieces: Sequence[_Piece], column: pa.Array) -> list[int]:
+    def _assumed(pieces: Sequence[_Piece], column: Array) -> list[int]:
         """Rows whose winning piece read its time in an assumed zone."""
         rows: list[int] = []
         decided = np.zeros(len(column), bool)
@@ -159,10 +164,9 @@ class Assembler:
             decided[piece.rows[valid]] = True
         return rows
 
-    def _leftovers(self, count: int) -> pa.Array | None:
+    def _leftovers(self, count: int) -> Array | None:
         """One map a row, names in the order in which they came."""
-        import pyarrow as pa
-
+        from pipeline.normalise.arrow import pa
         from pipeline.normalise.raw import text_array
 
         if not self._extra:
@@ -193,11 +197,15 @@ def _typed(value: Any, kind: str, many: bool) -> Any:
     return str(value) if kind in {"text", "ip", "object"} and not isinstance(value, bool) else value
 
 
-def _merge(pieces: Sequence[_Piece], count: int) -> pa.Array:
+def _merge(pieces: Sequence[_Piece], count: int) -> Array:
     """One column in row order; an earlier piece wins where it has a value."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
-    if len(pieces) == 1 and len(pieces[0].rows) == count and bool((np.diff(pieces[0].rows) == 1).all()):
+    if (
+        len(pieces) == 1
+        and len(pieces[0].rows) == count
+        and bool((np.diff(pieces[0].rows) == 1).all())
+    ):
         return pieces[0].array
     index = np.full(count, -1, np.int32)
     total = sum(len(piece.array) for piece in pieces)
@@ -213,4 +221,3 @@ def _merge(pieces: Sequence[_Piece], count: int) -> pa.Array:
     if len(index) == len(whole) and bool((index == np.arange(count)).all()):
         return whole
     return whole.take(pa.array(index, mask=index < 0))
-

@@ -43,7 +43,9 @@ _ADDRESS: Final = ("address", "ip", "domain")
 _HOST_PORT: Final = ("address", "port")
 
 
-def plain(field: EcsField, *, date_format: Sequence[str] = ("iso", "epoch", "bsd"), zone: str = "source") -> Converter:
+def plain(
+    field: EcsField, *, date_format: Sequence[str] = ("iso", "epoch", "bsd"), zone: str = "source"
+) -> Converter:
     """The converter that a field's own type asks for."""
     name = field.name
     if field.many:
@@ -77,8 +79,7 @@ def _then(first: Converter, types: Types) -> Converter:
 
 def _address(prefix: str) -> Converter:
     """A host that may be an address or a name: `address` always, `ip` or `domain` as it is."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     address, ip, domain = (f"{prefix}.{part}" for part in _ADDRESS)
 
@@ -132,14 +133,18 @@ def compile_entry(name: str, spec: EntrySpec, types: Types, empty: frozenset[str
     if how == "extract":
         pattern, groups = dotted(options.get("pattern", ""))
         if not groups:
-            raise UsageError("extract needs a pattern with named groups", where=name, remedy="add `pattern:`")
+            raise UsageError(
+                "extract needs a pattern with named groups", where=name, remedy="add `pattern:`"
+            )
         return Entry(name, groups, _then(convert.to_extract(pattern, groups), types), hollow)
     if not first:
         raise UsageError("the mapping has no target", where=name, remedy="add `to:`")
     if how == "address":
         return Entry(name, tuple(_named(first, _ADDRESS)), _address(first), hollow)
     if how == "host_port":
-        return Entry(name, (*_named(first, _ADDRESS), f"{first}.port"), _host_port(first, types), hollow)
+        return Entry(
+            name, (*_named(first, _ADDRESS), f"{first}.port"), _host_port(first, types), hollow
+        )
     return Entry(name, (first,), _single(first, how, options, types), hollow)
 
 
@@ -150,7 +155,9 @@ def _single(target: str, how: str, options: Mapping[str, Any], types: Types) -> 
     formats = [formats] if isinstance(formats, str) else formats
     zone = options.get("zone", "source")
     if how == "enum":
-        return convert.to_enum(target, options.get("values", {}), options.get("default", "drop"), many=field.many)
+        return convert.to_enum(
+            target, options.get("values", {}), options.get("default", "drop"), many=field.many
+        )
     if how == "list":
         return convert.to_list(target, separator=options.get("separator", ","))
     if how in {"lower", "upper"}:
@@ -160,5 +167,7 @@ def _single(target: str, how: str, options: Mapping[str, Any], types: Types) -> 
     if how == "float" or "scale" in options:
         return convert.to_float(target, scale=float(options.get("scale", 1.0)))
     if how in {"date", ""}:
-        return plain(field if how == "" else EcsField(target, "date"), date_format=formats, zone=zone)
+        return plain(
+            field if how == "" else EcsField(target, "date"), date_format=formats, zone=zone
+        )
     return plain(EcsField(target, how, field.many))

@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from collectors.formats.text import shown
@@ -20,9 +20,7 @@ from pipeline.model.clock import CITY_ZONE
 from pipeline.normalise.dates import EARLIEST, LATEST, DateParser
 from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.raw import list_array, text_array
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array, DataType
 
 
 @dataclass(slots=True)
@@ -37,11 +35,10 @@ class Column:
     _text: Any = None
 
     @property
-    def text(self) -> pa.Array:
+    def text(self) -> Array:
         """As text, with null for what stands for nothing."""
         if self._text is None:
-            import pyarrow as pa
-            import pyarrow.compute as pc
+            from pipeline.normalise.arrow import pa, pc
 
             array = text_array(self.values)
             if self.empty:
@@ -56,9 +53,9 @@ class Column:
 class Converted:
     """`columns` by target; `bad` are (index, remark); `assumed` marks rows whose zone was assumed."""
 
-    columns: dict[str, pa.Array]
+    columns: dict[str, Array]
     bad: list[tuple[int, str]] = field(default_factory=list)
-    assumed: pa.Array | None = None
+    assumed: Array | None = None
 
 
 Converter = Callable[[Column], Converted]
@@ -66,9 +63,9 @@ Converter = Callable[[Column], Converted]
 _V4: Final = r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.|$)){4}$"
 
 
-def _remarks(name: str, what: str, before: pa.Array, after: pa.Array) -> list[tuple[int, str]]:
+def _remarks(name: str, what: str, before: Array, after: Array) -> list[tuple[int, str]]:
     """A remark for each value that was there before and is null after."""
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pc
 
     if after.null_count == before.null_count:
         return []
@@ -76,9 +73,9 @@ def _remarks(name: str, what: str, before: pa.Array, after: pa.Array) -> list[tu
     return [(i, f"{name}: not {what}: {shown(before[i].as_py())}") for i in lost]
 
 
-def by_distinct(array: pa.Array, function: Callable[[str], Any], kind: pa.DataType) -> pa.Array:
+def by_distinct(array: Array, function: Callable[[str], Any], kind: DataType) -> Array:
     """Apply a function to each distinct text."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     encoded = array.dictionary_encode()
     made = pa.array([function(text) for text in encoded.dictionary.to_pylist()], kind)
@@ -86,10 +83,10 @@ def by_distinct(array: pa.Array, function: Callable[[str], Any], kind: pa.DataTy
 
 
 def by_distinct_many(
-    array: pa.Array, function: Callable[[str], Sequence[str | None]], width: int
-) -> list[pa.Array]:
+    array: Array, function: Callable[[str], Sequence[str | None]], width: int
+) -> list[Array]:
     """As `by_distinct`, for a function that gives `width` texts."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     encoded = array.dictionary_encode()
     rows = [function(text) for text in encoded.dictionary.to_pylist()]
@@ -111,10 +108,9 @@ def address(text: str) -> str | None:
         return None
 
 
-def addresses(array: pa.Array) -> pa.Array:
+def addresses(array: Array) -> Array:
     """Text to canonical addresses; null where it is none."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     plain = pc.match_substring_regex(array, _V4)
     plain = pc.and_(plain, pc.invert(pc.ends_with(array, ".")))
@@ -125,8 +121,7 @@ def addresses(array: pa.Array) -> pa.Array:
 
 
 def to_long(name: str) -> Converter:
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     def number(text: str) -> int | None:
         try:
@@ -157,8 +152,7 @@ def to_long(name: str) -> Converter:
 
 def to_float(name: str, *, scale: float = 1.0, unit: str = "") -> Converter:
     """`unit` s, ms or us with a long target makes ECS nanoseconds (`event.duration`)."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     factor = {"": scale, "s": 1e9, "ms": 1e6, "us": 1e3, "ns": 1.0}[unit]
 
@@ -182,7 +176,9 @@ def to_float(name: str, *, scale: float = 1.0, unit: str = "") -> Converter:
             array = pc.multiply(array, factor)
         if unit:
             fits = pc.less(pc.abs(array), 9.0e18)
-            array = pc.cast(pc.round(pc.if_else(fits, array, pa.scalar(None, pa.float64()))), pa.int64())
+            array = pc.cast(
+                pc.round(pc.if_else(fits, array, pa.scalar(None, pa.float64()))), pa.int64()
+            )
         return Converted({name: array}, remarks)
 
     return convert
@@ -193,7 +189,7 @@ _FALSE: Final = frozenset(("false", "no", "0", "off", "disabled", "n", "f"))
 
 
 def to_boolean(name: str) -> Converter:
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     def truth(text: str) -> bool | None:
         word = text.strip().lower()
@@ -219,7 +215,7 @@ def to_ip(name: str, *, strict: bool = True) -> Converter:
 
 
 def to_text(name: str, *, case: str = "") -> Converter:
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pc
 
     change = {"": None, "lower": pc.utf8_lower, "upper": pc.utf8_upper}[case]
 
@@ -230,7 +226,7 @@ def to_text(name: str, *, case: str = "") -> Converter:
 
 
 def to_list(name: str, *, separator: str = "") -> Converter:
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     def convert(column: Column) -> Converted:
         if not separator:
@@ -249,7 +245,6 @@ def to_list(name: str, *, separator: str = "") -> Converter:
 def to_enum(name: str, values: Mapping[str, str], default: str, *, many: bool = False) -> Converter:
     """Texts (compared without case; ``4*`` means any that begins so) to words; `default` is `drop`,
     `keep`, or the word to take."""
-    import pyarrow as pa
 
     table = {key.lower(): value for key, value in values.items()}
     starts = [(key[:-1], value) for key, value in table.items() if key.endswith("*")]
@@ -274,8 +269,7 @@ def to_enum(name: str, values: Mapping[str, str], default: str, *, many: bool = 
 
 def to_date(name: str, formats: Sequence[str], zone: str) -> Converter:
     """`zone` is `source` (the source's own, else the city's, which is noted) or an IANA name."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     parsers: dict[str, DateParser] = {}
     utc = pa.timestamp("us", "UTC")
@@ -332,7 +326,9 @@ def to_extract(pattern: str, names: Sequence[str]) -> Converter:
     return convert
 
 
-def to_parts(names: Sequence[str | None], function: Callable[[str], Sequence[str | None]]) -> Converter:
+def to_parts(
+    names: Sequence[str | None], function: Callable[[str], Sequence[str | None]]
+) -> Converter:
     """A text to several texts, e.g. a user to name and domain; a None among the names is left out."""
 
     def convert(column: Column) -> Converted:

@@ -31,7 +31,9 @@ DAY: Final = 86_400_000_000
 
 _MONTHS: Final = {
     name: number
-    for number, name in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)
+    for number, name in enumerate(
+        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1
+    )
 }
 _DIRECTIVES: Final = {
     "Y": r"(?P<Y>\d{4})", "y": r"(?P<y>\d\d)", "m": r"(?P<m>\d{1,2})", "d": r"(?P<d>\d{1,2})",
@@ -86,7 +88,9 @@ def _epoch(text: str, _received: int) -> Moment | None:
     number = int(whole)
     size = abs(number)
     if size < 100_000_000_000:  # seconds, until the year 5138
-        micros = number * 1_000_000 + (int(fraction[:6].ljust(6, "0")) if fraction.isdecimal() else 0)
+        micros = number * 1_000_000 + (
+            int(fraction[:6].ljust(6, "0")) if fraction.isdecimal() else 0
+        )
     elif size < 100_000_000_000_000:
         micros = number * 1_000
     elif size < 100_000_000_000_000_000:
@@ -129,13 +133,21 @@ def _pattern_parser(pattern: str, zone: ZoneInfo, *, assumed: bool) -> Parser:
     return parse
 
 
-def _moment(part: dict[str, str | None], received: int, zone: ZoneInfo, assumed: bool) -> Moment | None:
+def _moment(
+    part: dict[str, str | None], received: int, zone: ZoneInfo, assumed: bool
+) -> Moment | None:
     month = _MONTHS.get((part.get("b") or "")[:3].lower()) or int(part.get("m") or 1)
     year_text = part.get("Y") or part.get("y4")
     short = part.get("y")
     if year_text and int(year_text) == 0:
         return None
-    year = int(year_text) if year_text else 2000 + int(short) - (100 if int(short) >= 70 else 0) if short else 0
+    year = (
+        int(year_text)
+        if year_text
+        else 2000 + int(short) - (100 if int(short) >= 70 else 0)
+        if short
+        else 0
+    )
     hour = int(part.get("H") or part.get("I") or 0)
     if part.get("p"):
         hour = hour % 12 + (12 if (part["p"] or "").lower() == "pm" else 0)
@@ -166,7 +178,11 @@ class DateParser:
                 self._parsers.append(_epoch)
                 continue
             pattern = {"iso": _ISO, "bsd": _BSD}.get(text) or compile_format(text)
-            self._yearless = self._yearless or text == "bsd" or "(?P<Y>" not in pattern and "(?P<y>" not in pattern
+            self._yearless = (
+                self._yearless
+                or text == "bsd"
+                or ("(?P<Y>" not in pattern and "(?P<y>" not in pattern)
+            )
             self._parsers.append(_pattern_parser(pattern, zone, assumed=assumed))
         self._known: dict[tuple[str, int], Moment | None] = {}
 

@@ -46,7 +46,11 @@ def plain(name: str, value: Any) -> Any:
 
 def flat_event(row: Mapping[str, Any]) -> dict[str, Any]:
     """A row (of `Table.to_pylist`) as dotted names, leftovers among them, nulls left out."""
-    flat = {name: plain(name, value) for name, value in row.items() if value is not None and name != events.EXTRA}
+    flat = {
+        name: plain(name, value)
+        for name, value in row.items()
+        if value is not None and name != events.EXTRA
+    }
     for name, value in row.get(events.EXTRA) or ():
         flat.setdefault(name, value)
     return flat

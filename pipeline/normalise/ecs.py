@@ -14,13 +14,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pipeline.model.errors import DamagedError
+from pipeline.normalise.types import DataType
 from pipeline.settings.places import config_dir
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 SOURCE: Final = "# elastic/ecs generated/ecs/ecs_flat.yml, 9.5-dev, Apache-2.0: name, type, list, allowed values"
 
@@ -44,7 +42,9 @@ class EcsField:
 class Ecs:
     """The table. `expected_types` gives for an `event.category` the `event.type` values it may have."""
 
-    def __init__(self, fields: Mapping[str, EcsField], expected: Mapping[str, frozenset[str]]) -> None:
+    def __init__(
+        self, fields: Mapping[str, EcsField], expected: Mapping[str, frozenset[str]]
+    ) -> None:
         self.fields = fields
         self.expected_types = expected
 
@@ -55,9 +55,9 @@ class Ecs:
         return self.fields.get(name) or EcsField(name, "text")
 
 
-def arrow_type(kind: str, *, many: bool = False) -> pa.DataType:
+def arrow_type(kind: str, *, many: bool = False) -> DataType:
     """The Arrow type of a kind of field; addresses and keywords are text."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     plain = {
         "long": pa.int64(),
@@ -78,11 +78,16 @@ def load_ecs() -> Ecs:
             continue
         name, kind, *rest = line.split("\t")
         if len(rest) > 2:
-            raise DamagedError("too many columns in the ECS table", where=f"{path}:{number}", got=line)
+            raise DamagedError(
+                "too many columns in the ECS table", where=f"{path}:{number}", got=line
+            )
         many = bool(rest and rest[0])
         words = rest[1].split(",") if len(rest) > 1 else []
         if name == "event.category":
-            expected = {word.partition(":")[0]: frozenset(word.partition(":")[2].split("|")) for word in words}
+            expected = {
+                word.partition(":")[0]: frozenset(word.partition(":")[2].split("|"))
+                for word in words
+            }
             words = list(expected)
         fields[name] = EcsField(name, _KINDS.get(kind, "text"), many, frozenset(words))
     return Ecs(fields, expected)
@@ -95,7 +100,9 @@ def derive(flat: Mapping[str, Mapping[str, Any]]) -> str:
         words = []
         for allowed in field.get("allowed_values", ()):
             types = "|".join(sorted(allowed.get("expected_event_types", ())))
-            words.append(f"{allowed['name']}:{types}" if name == "event.category" else allowed["name"])
+            words.append(
+                f"{allowed['name']}:{types}" if name == "event.category" else allowed["name"]
+            )
         many = "list" if "array" in field.get("normalize", ()) else ""
         lines.append("\t".join([name, field["type"], many, ",".join(words)]).rstrip("\t"))
     return "\n".join(lines) + "\n"

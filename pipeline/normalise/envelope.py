@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from collectors.formats.text import clean, decode
 from pipeline.model import events
 from pipeline.model.ids import receipt_identity
 from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array
 
 MAX_REMARKS: Final = 10
 MAX_REMARK_TEXT: Final = 2_000
@@ -40,9 +38,7 @@ def texts(records: Sequence[RawRecord], encoding: str) -> tuple[list[str], dict[
     return made, kept
 
 
-def identities(
-    records: Sequence[RawRecord], node: str, own: Mapping[int, bytes]
-) -> list[bytes]:
+def identities(records: Sequence[RawRecord], node: str, own: Mapping[int, bytes]) -> list[bytes]:
     """What tells each record from every other: its own identity, the transport's, else its receipt."""
     return [
         own.get(row) or record.identity or receipt_identity(node, record.sequence)
@@ -50,29 +46,34 @@ def identities(
     ]
 
 
-def event_ids(records: Sequence[RawRecord], context: Context, identity: Sequence[bytes]) -> list[bytes]:
-    """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch."""
+def event_ids(
+    records: Sequence[RawRecord], context: Context, identity: Sequence[bytes], mapping: str
+) -> list[bytes]:
+    """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch. What supersedes
+    an event is named by that event's id and the mapping that made it anew, whatever its bytes."""
     base = hashlib.blake2b(key=context.key, digest_size=16)
     source = context.source.encode()
     base.update(len(source).to_bytes(8, "big") + source)
     made: list[bytes] = []
     copy = base.copy
-    for record, own in zip(records, identity, strict=True):
+    for record, known in zip(records, identity, strict=True):
         digest = copy()
-        body = record.body
+        own, body = known, record.body
         if record.replaces:
-            own = b"replaces\0" + record.replaces.encode() + b"\0" + own
+            own, body = f"replaces\0{record.replaces}\0{mapping}".encode(), b""
         digest.update(len(own).to_bytes(8, "big") + own + len(body).to_bytes(8, "big"))
         digest.update(body)
         made.append(digest.digest())
     return made
 
 
-def original(records: Sequence[RawRecord], text: Sequence[str] | None) -> pa.Array:
+def original(records: Sequence[RawRecord], text: Sequence[str] | None) -> Array:
     """`event.original`: from the bytes at once where they are UTF-8."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
-    return pa.array([record.body for record in records] if text is None else list(text), pa.string())
+    return pa.array(
+        [record.body for record in records] if text is None else list(text), pa.string()
+    )
 
 
 def remark(notes: Sequence[str]) -> str:
@@ -82,15 +83,21 @@ def remark(notes: Sequence[str]) -> str:
     return clean(shown)[:MAX_REMARK_TEXT]
 
 
-def constant(value: str | None, count: int) -> pa.Array:
-    import pyarrow as pa
+def constant(value: str | None, count: int) -> Array:
+    from pipeline.normalise.arrow import pa
 
-    return pa.nulls(count, pa.string()) if value is None else pa.repeat(pa.scalar(value, pa.string()), count)
+    return (
+        pa.nulls(count, pa.string())
+        if value is None
+        else pa.repeat(pa.scalar(value, pa.string()), count)
+    )
 
 
-def receipts(records: Sequence[RawRecord], context: Context, product: str, mapping: str) -> dict[str, pa.Array]:
+def receipts(
+    records: Sequence[RawRecord], context: Context, product: str, mapping: str
+) -> dict[str, Array]:
     """The columns that come of the receipts and the circumstances."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     utc, count = pa.timestamp("us", "UTC"), len(records)
     peers: list[Any] = [record.peer or None for record in records]

@@ -12,7 +12,9 @@ HEADER_FIELDS: Final[Mapping[str, tuple[EntrySpec, ...]]] = {
     "syslog.time": (EntrySpec(("@timestamp",), "date", {"format": ["iso", "bsd"]}),),
     "syslog.host": (EntrySpec(("host.name",)),),
     "syslog.program": (EntrySpec(("process.name",)),),
-    "syslog.pid": (EntrySpec(("process.pid",), "extract", {"pattern": r"^(?P<process.pid>\d{1,10})$"}),),
+    "syslog.pid": (
+        EntrySpec(("process.pid",), "extract", {"pattern": r"^(?P<process.pid>\d{1,10})$"}),
+    ),
     "syslog.msgid": (EntrySpec(("log.syslog.msgid",)),),
     "syslog.data": (EntrySpec(("log.syslog.structured_data",)),),
     "message": (EntrySpec(("message",)),),

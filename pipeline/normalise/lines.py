@@ -62,7 +62,11 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
 
 
 def _keep_headers(
-    product: Product, parsed: Parsed, headers: Sequence[syslog.Header], lines: Sequence[Any], told: Told
+    product: Product,
+    parsed: Parsed,
+    headers: Sequence[syslog.Header],
+    lines: Sequence[Any],
+    told: Told,
 ) -> None:
     """A line whose body the product does not know, but whose header tells host and program, is an
     event all the same (a device's own notices), unless the product says that it is a failure."""
@@ -86,12 +90,19 @@ def _with_header(group: Group, headers: Sequence[syslog.Header] | None) -> Group
         if column.count(None) != len(column)
     ]
     return Group(
-        (*group.names, *(name for name, _ in used)), group.rows, [*group.columns, *(c for _, c in used)], group.kind
+        (*group.names, *(name for name, _ in used)),
+        group.rows,
+        [*group.columns, *(c for _, c in used)],
+        group.kind,
     )
 
 
 def _text_group(
-    product: Product, group: Group, lines: Sequence[Any], headers: Sequence[syslog.Header] | None, told: Told
+    product: Product,
+    group: Group,
+    lines: Sequence[Any],
+    headers: Sequence[syslog.Header] | None,
+    told: Told,
 ) -> None:
     if group.kind == OTHER and OTHER not in {kind.name for kind in product.spec.kinds}:
         otherwise = product.spec.otherwise or "event"
@@ -99,7 +110,9 @@ def _text_group(
             told.dropped.update(group.rows)
             return
         if otherwise == "failure":
-            told.failures.update((row, "no pattern of the product fits the line") for row in group.rows)
+            told.failures.update(
+                (row, "no pattern of the product fits the line") for row in group.rows
+            )
             return
     names, columns = group.names, group.columns
     if "message" not in names:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -23,9 +23,7 @@ from pipeline.normalise.context import Context, Normalised
 from pipeline.normalise.lines import Told, blank, tell
 from pipeline.normalise.product import Product
 from pipeline.normalise.related import related
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array, Table
 
 __all__ = ["Context", "Normalised", "normalise", "normalise_safely"]
 
@@ -40,7 +38,9 @@ def normalise(product: Product, records: Sequence[RawRecord], context: Context) 
         return _normalise(product, records, context)
 
 
-def normalise_safely(product: Product, records: Sequence[RawRecord], context: Context) -> Normalised:
+def normalise_safely(
+    product: Product, records: Sequence[RawRecord], context: Context
+) -> Normalised:
     """As `normalise`, but a record that makes it raise is bisected out and dead-lettered as `poison`."""
     try:
         return normalise(product, records, context)
@@ -56,19 +56,25 @@ def normalise_safely(product: Product, records: Sequence[RawRecord], context: Co
             return Normalised({}, (letter,), 0)
     half = len(records) // 2
     return _joined(
-        normalise_safely(product, records[:half], context), normalise_safely(product, records[half:], context)
+        normalise_safely(product, records[:half], context),
+        normalise_safely(product, records[half:], context),
     )
 
 
 def _joined(first: Normalised, second: Normalised) -> Normalised:
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     tables = dict(first.tables)
     for dataset, table in second.tables.items():
         known = tables.get(dataset)
-        tables[dataset] = table if known is None else pa.concat_tables([known, table], promote_options="default")
+        tables[dataset] = (
+            table if known is None else pa.concat_tables([known, table], promote_options="default")
+        )
     return Normalised(
-        tables, first.dead + second.dead, first.dropped + second.dropped, first.resendable or second.resendable
+        tables,
+        first.dead + second.dead,
+        first.dropped + second.dropped,
+        first.resendable or second.resendable,
     )
 
 
@@ -94,7 +100,10 @@ def _normalise(product: Product, records: Sequence[RawRecord], context: Context)
             whole = envelope.original(records, None)
         except Exception:  # noqa: BLE001 - some body is not UTF-8; each is looked at below
             text, kept = envelope.texts(records, context.encoding)
-            lines = [None if line is None else text[row] if row in kept else line for row, line in enumerate(lines)]
+            lines = [
+                None if line is None else text[row] if row in kept else line
+                for row, line in enumerate(lines)
+            ]
             whole = envelope.original(records, text)
     else:
         text, kept = envelope.texts(records, context.encoding)
@@ -112,7 +121,12 @@ class _Batch:
     """What all datasets of one batch share."""
 
     def __init__(
-        self, product: Product, records: Sequence[RawRecord], context: Context, original: pa.Array, kept: dict[int, bytes]
+        self,
+        product: Product,
+        records: Sequence[RawRecord],
+        context: Context,
+        original: Array,
+        kept: dict[int, bytes],
     ) -> None:
         self._product, self._records, self._context = product, records, context
         self._original, self._kept = original, kept
@@ -137,8 +151,10 @@ class _Batch:
         ids = None
         if self._wanted is None or events.ID in self._wanted or told.failures:
             identity = envelope.identities(self._records, self._context.node, self._own)
-            ids = envelope.event_ids(self._records, self._context, identity)
-        tables = {dataset: self._table(dataset, rows, part, ids) for dataset, (rows, part) in made.items()}
+            ids = envelope.event_ids(self._records, self._context, identity, self._product.revision)
+        tables = {
+            dataset: self._table(dataset, rows, part, ids) for dataset, (rows, part) in made.items()
+        }
         dead = tuple(self._letters(told, ids or []))
         return Normalised(tables, dead, dropped, bool(self._own))
 
@@ -159,7 +175,11 @@ class _Batch:
         local[rows] = np.arange(len(rows), dtype=np.int32)
         received = [self._received[row] for row in rows.tolist()]
         assembler = Assembler(
-            self._product.planner, self._product.types, received, self._context.timezone, self._wanted_here()
+            self._product.planner,
+            self._product.types,
+            received,
+            self._context.timezone,
+            self._wanted_here(),
         )
         for (kind, group), array in zip(groups, arrays, strict=True):
             assembler.add(kind, group, local[array])
@@ -189,13 +209,15 @@ class _Batch:
             if None not in values:
                 self._own[row] = b"o\0" + "\0".join(map(str, values)).encode()
 
-    def _table(self, dataset: str, rows: Rows, part: Assembled, ids: Sequence[bytes] | None) -> pa.Table:
-        import pyarrow as pa
+    def _table(
+        self, dataset: str, rows: Rows, part: Assembled, ids: Sequence[bytes] | None
+    ) -> Table:
+        from pipeline.normalise.arrow import pa
 
         count = len(rows)
         every = count == len(self._records)
         index = pa.array(rows)
-        columns: dict[str, pa.Array] = {}
+        columns: dict[str, Array] = {}
         if ids is not None:
             columns[events.ID] = pa.array([ids[row] for row in rows.tolist()], pa.binary(16))
         for name, array in self._receipts.items():
@@ -216,7 +238,9 @@ class _Batch:
             part.columns[name] = array
         ordered = [name for name in events.ENVELOPE if name in columns]
         names = ordered + sorted(name for name in part.columns if name not in columns)
-        arrays = [columns[name] for name in ordered] + [part.columns[name] for name in names[len(ordered) :]]
+        arrays = [columns[name] for name in ordered] + [
+            part.columns[name] for name in names[len(ordered) :]
+        ]
         if part.extra is not None or self._wanted is None:
             names.append(events.EXTRA)
             kind = pa.map_(pa.string(), pa.string())
@@ -224,23 +248,23 @@ class _Batch:
         return pa.Table.from_arrays(arrays, names)
 
     @staticmethod
-    def _time(time: pa.Array | None, created: pa.Array) -> pa.Array:
-        import pyarrow.compute as pc
+    def _time(time: Array | None, created: Array) -> Array:
+        from pipeline.normalise.arrow import pc
 
         if time is None:
             return created
         return time if not time.null_count else pc.coalesce(time, created)
 
-    def _bytes(self, rows: Rows) -> pa.Array:
-        import pyarrow as pa
+    def _bytes(self, rows: Rows) -> Array:
+        from pipeline.normalise.arrow import pa
 
         if not self._kept:
             return pa.nulls(len(rows), pa.binary())
         return pa.array([self._kept.get(row) for row in rows.tolist()], pa.binary())
 
 
-def _tags(own: pa.Array | None, count: int, assumed: Sequence[int], failed: Sequence[bool]) -> pa.Array:
-    import pyarrow as pa
+def _tags(own: Array | None, count: int, assumed: Sequence[int], failed: Sequence[bool]) -> Array:
+    from pipeline.normalise.arrow import pa
 
     kind = pa.list_(pa.string())
     if not assumed and not failed:
@@ -254,16 +278,21 @@ def _tags(own: pa.Array | None, count: int, assumed: Sequence[int], failed: Sequ
     return pa.array(words, kind)
 
 
-def _errors(remarks: dict[int, list[str]], count: int) -> pa.Array:
-    import pyarrow as pa
+def _errors(remarks: dict[int, list[str]], count: int) -> Array:
+    from pipeline.normalise.arrow import pa
 
     if not remarks:
         return pa.nulls(count, pa.string())
-    return pa.array([envelope.remark(remarks[row]) if row in remarks else None for row in range(count)], pa.string())
+    return pa.array(
+        [envelope.remark(remarks[row]) if row in remarks else None for row in range(count)],
+        pa.string(),
+    )
 
 
-def _fill(column: pa.Array | None, failed: Sequence[bool], value: str) -> pa.Array:
-    import pyarrow as pa
+def _fill(column: Array | None, failed: Sequence[bool], value: str) -> Array:
+    from pipeline.normalise.arrow import pa
 
     known: list[Any] = [None] * len(failed) if column is None else column.to_pylist()
-    return pa.array([value if bad else old for bad, old in zip(failed, known, strict=True)], pa.string())
+    return pa.array(
+        [value if bad else old for bad, old in zip(failed, known, strict=True)], pa.string()
+    )

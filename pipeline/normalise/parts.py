@@ -13,7 +13,17 @@ from urllib.parse import urlsplit
 Parts = Sequence[str | None]
 
 HASHES: Final = ("md5", "sha1", "sha256", "sha512", "imphash")
-URL_PARTS: Final = ("original", "scheme", "domain", "port", "path", "query", "fragment", "extension", "username")
+URL_PARTS: Final = (
+    "original",
+    "scheme",
+    "domain",
+    "port",
+    "path",
+    "query",
+    "fragment",
+    "extension",
+    "username",
+)
 
 
 def user(text: str) -> Parts:
@@ -55,7 +65,17 @@ def url(text: str) -> Parts:
     if text[:1] == "/":  # what access logs hold: no scheme, no host
         rest, _, fragment = text.partition("#")
         path, _, query = rest.partition("?")
-        return text, None, None, None, path or None, query or None, fragment or None, _extension(path), None
+        return (
+            text,
+            None,
+            None,
+            None,
+            path or None,
+            query or None,
+            fragment or None,
+            _extension(path),
+            None,
+        )
     try:
         split = urlsplit(text)
         port = split.port

@@ -51,7 +51,9 @@ class Planner:
     drop: frozenset[str]
     keep: Mapping[str, str]
     combine: Mapping[str, tuple[tuple[str, ...], str]]
-    _plans: dict[tuple[int, tuple[str, ...], frozenset[str] | None], Plan] = field(default_factory=dict)
+    _plans: dict[tuple[int, tuple[str, ...], frozenset[str] | None], Plan] = field(
+        default_factory=dict
+    )
 
     def plan(self, kind: Kind, names: tuple[str, ...], wanted: frozenset[str] | None) -> Plan:
         key = (id(kind), names, wanted)
@@ -65,7 +67,9 @@ class Planner:
     def _useful(self, slots: Sequence[int], wanted: frozenset[str] | None) -> tuple[int, ...]:
         if wanted is None:
             return tuple(slots)
-        return tuple(s for s in slots if any(t in wanted or t == TIME for t in self.entries[s].targets))
+        return tuple(
+            s for s in slots if any(t in wanted or t == TIME for t in self.entries[s].targets)
+        )
 
     def _make(self, kind: Kind, names: tuple[str, ...], wanted: frozenset[str] | None) -> Plan:
         slots: list[tuple[int, int]] = []
@@ -106,7 +110,9 @@ class Planner:
         return None
 
     def _dropped(self, name: str) -> bool:
-        return name in self.drop or any(d.endswith("*") and name.startswith(d[:-1]) for d in self.drop)
+        return name in self.drop or any(
+            d.endswith("*") and name.startswith(d[:-1]) for d in self.drop
+        )
 
     def _rest(self, name: str) -> str:
         """A field without a mapping; a sender cannot name the pipeline's own fields."""

@@ -18,7 +18,7 @@ from collectors.formats.csv_fields import csv_fields
 from collectors.formats.json_lines import json_lines
 from collectors.formats.key_value import key_value
 from collectors.formats.leef import leef
-from collectors.formats.parsed import Parsed
+from collectors.formats.parsed import Format, Parsed
 from collectors.formats.patterns import OTHER, Patterns, PatternSpec
 from collectors.formats.windows_event import windows_event
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
@@ -100,17 +100,20 @@ def _body(spec: ProductSpec) -> Parse:
     if body == "text":
         return Patterns([]).parse
     options = spec.format
-    plain: Callable[[Sequence[Any]], Parsed] = {
+    makers: dict[str, Callable[[], Format]] = {
         "key_value": lambda: key_value(mark=options.get("mark", "")),
         "json": json_lines,
         "cef": cef,
         "leef": leef,
         "windows_event": windows_event,
         "csv": lambda: csv_fields(
-            options.get("columns", ()), columns_by=options.get("columns_by", 0),
-            delimiter=options.get("delimiter", ","), least=options.get("least", 2),
+            options.get("columns", ()),
+            columns_by=options.get("columns_by", 0),
+            delimiter=options.get("delimiter", ","),
+            least=options.get("least", 2),
         ),
-    }[body]()  # fmt: skip
+    }
+    plain = makers[body]()  # fmt: skip
     return lambda lines, _programs: plain(lines)
 
 
@@ -122,7 +125,9 @@ class _Compiler:
         self.faults: list[ThapCanhError] = []
         self._spec, self._types = spec, types
 
-    def slots(self, fields: Mapping[str, tuple[EntrySpec, ...]], where: str) -> dict[str, tuple[int, ...]]:
+    def slots(
+        self, fields: Mapping[str, tuple[EntrySpec, ...]], where: str
+    ) -> dict[str, tuple[int, ...]]:
         made: dict[str, tuple[int, ...]] = {}
         for name, entries in fields.items():
             indices = []
@@ -130,7 +135,9 @@ class _Compiler:
                 try:
                     compiled = compile_entry(name, entry, self._types, self._spec.empty)
                 except (ThapCanhError, KeyError, ValueError) as error:
-                    self.faults.append(UsageError(str(error), where=f"{self._spec.name}.yml: {where}/{name}"))
+                    self.faults.append(
+                        UsageError(str(error), where=f"{self._spec.name}.yml: {where}/{name}")
+                    )
                     continue
                 indices.append(len(self.entries))
                 self.entries.append(compiled)
@@ -143,11 +150,15 @@ def compile_product(spec: ProductSpec, revision: str) -> Product:
     ecs = load_ecs()
     types = Types(ecs, spec.types, spec.lists)
     compiler = _Compiler(spec, types)
-    own = {kind.name: compiler.slots(_group_fields(kind), f"kinds/{kind.name}") for kind in spec.kinds}
+    own = {
+        kind.name: compiler.slots(_group_fields(kind), f"kinds/{kind.name}") for kind in spec.kinds
+    }
     common = compiler.slots(spec.fields, "fields")
     header = spec.format.get("header", "none") == "syslog"
     if header or spec.format["body"] in {"patterns", "text"}:
-        defaults = {name: entries for name, entries in HEADER_FIELDS.items() if name not in spec.fields}
+        defaults = {
+            name: entries for name, entries in HEADER_FIELDS.items() if name not in spec.fields
+        }
         common = compiler.slots(defaults, "header") | common
     kinds = {
         kind.name: Kind(kind.name, kind.dataset, kind.when, dict(spec.constants) | dict(kind.constants),
@@ -158,9 +169,18 @@ def compile_product(spec: ProductSpec, revision: str) -> Product:
     if compiler.faults:
         raise FaultsError(f"{spec.name}.yml cannot be compiled", compiler.faults)
     is_text = spec.format["body"] in {"patterns", "text"}
-    deciding = () if is_text else tuple(dict.fromkeys(name for kind in spec.kinds for name in kind.when))
+    deciding = (
+        () if is_text else tuple(dict.fromkeys(name for kind in spec.kinds for name in kind.when))
+    )
     planner = Planner(
-        compiler.entries, types, known_columns(), spec.prefix, spec.take_ecs, spec.drop, spec.keep, spec.combine
+        compiler.entries,
+        types,
+        known_columns(),
+        spec.prefix,
+        spec.take_ecs,
+        spec.drop,
+        spec.keep,
+        spec.combine,
     )
     return Product(
         name=spec.name, title=spec.title, revision=revision,

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from collectors.formats.json_lines import as_text
 from collectors.formats.text import clean
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array
 
 
-def text_array(values: Sequence[Any]) -> pa.Array:
+def text_array(values: Sequence[Any]) -> Array:
     """Any values as text; None stays null. The fast way is for values that are text already."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     try:
         return pa.array(values, pa.string())
@@ -27,9 +25,9 @@ def text_array(values: Sequence[Any]) -> pa.Array:
         return pa.array([None if text is None else clean(text) for text in texts], pa.string())
 
 
-def list_array(values: Sequence[Any]) -> pa.Array:
+def list_array(values: Sequence[Any]) -> Array:
     """Any values as lists of text: a list item by item, anything else as a list of one."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
     items: list[str] = []
     offsets: list[int | None] = []

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import numpy as np
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from pipeline.normalise.types import Array
 
 _SIDES: Final = ("source", "destination", "client", "server", "host", "observer")
 _HASHED: Final = ("process", "file", "dll", "process.parent")
@@ -31,24 +30,25 @@ SOURCES: Final[Mapping[str, tuple[str, ...]]] = {
 }  # fmt: skip
 
 
-def related(columns: Mapping[str, pa.Array], wanted: frozenset[str] | None) -> dict[str, pa.Array]:
+def related(columns: Mapping[str, Array], wanted: frozenset[str] | None) -> dict[str, Array]:
     """The lists that have a value at all. A value that two fields share comes once."""
-    import pyarrow as pa
+    from pipeline.normalise.arrow import pa
 
-    made: dict[str, pa.Array] = {}
+    made: dict[str, Array] = {}
     for target, names in SOURCES.items():
         if target in columns or (wanted is not None and target not in wanted):
             continue
-        found = [columns[name] for name in names if name in columns and columns[name].type == pa.string()]
+        found = [
+            columns[name] for name in names if name in columns and columns[name].type == pa.string()
+        ]
         if found:
             made[target] = _lists(found)
     return made
 
 
-def _lists(columns: Sequence[pa.Array]) -> pa.Array:
+def _lists(columns: Sequence[Array]) -> Array:
     """Row by row the valid, distinct values of several columns, as one list."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
+    from pipeline.normalise.arrow import pa, pc
 
     count, width = len(columns[0]), len(columns)
     keep = np.zeros((count, width), bool)

@@ -31,7 +31,9 @@ def outcome(product: Product, sample: SampleSpec) -> dict[str, Any]:
     """What a sample becomes, flat; empty if it is dropped."""
     received = to_micros(datetime.fromisoformat(sample.received))
     body = sample.raw.rstrip("\n").encode("utf-8", "surrogatepass")
-    context = Context("sample", "sample", "sample", b"samples of products", received, sample.timezone)
+    context = Context(
+        "sample", "sample", "sample", b"samples of products", received, sample.timezone
+    )
     made = normalise(product, [RawRecord(1, "sample", received, body)], context)
     for table in made.tables.values():
         row = flat_event(table.to_pylist()[0])
@@ -57,7 +59,9 @@ def faults(product: Product, event: dict[str, Any]) -> list[str]:
             odd = set(value if isinstance(value, list) else [value]) - known.allowed
             found += [f"{name}: {word!r} is not allowed by ECS" for word in sorted(odd)]
     categories = event.get("event.category", [])
-    allowed = frozenset[str]().union(*(ecs.expected_types.get(category, ()) for category in categories))
+    allowed = frozenset[str]().union(
+        *(ecs.expected_types.get(category, ()) for category in categories)
+    )
     for word in event.get("event.type", []):
         if categories and word not in allowed:
             found.append(f"event.type: {word!r} does not go with event.category {categories}")
@@ -71,8 +75,12 @@ def main(arguments: list[str]) -> None:
         product = load_product(Path(argument))
         for sample, event in outcomes(product):
             mark = "" if event == dict(sample.expected) else "   # differs from `expected`"
-            sys.stdout.write(f"# {product.name}: {sample.name}{mark}\n# {sample.raw.splitlines()[0][:200]}\n")
-            sys.stdout.write(yaml.safe_dump({"expected": event}, allow_unicode=True, width=110, sort_keys=True))
+            sys.stdout.write(
+                f"# {product.name}: {sample.name}{mark}\n# {sample.raw.splitlines()[0][:200]}\n"
+            )
+            sys.stdout.write(
+                yaml.safe_dump({"expected": event}, allow_unicode=True, width=110, sort_keys=True)
+            )
             sys.stdout.writelines(f"# FAULT {fault}\n" for fault in faults(product, event))
 
 

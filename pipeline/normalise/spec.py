@@ -118,13 +118,19 @@ def _validator() -> Any:
 def _schema_faults(document: Any, path: Path) -> Iterator[ThapCanhError]:
     import jsonschema
 
-    for error in sorted(_validator().iter_errors(document), key=lambda e: [str(p) for p in e.absolute_path]):
+    for error in sorted(
+        _validator().iter_errors(document), key=lambda e: [str(p) for p in e.absolute_path]
+    ):
         best = jsonschema.exceptions.best_match([error]) or error
         place = "/".join(str(part) for part in best.absolute_path) or "the top"
         remedy = _REMEDY
         if best.validator == "additionalProperties" and isinstance(best.schema, dict):
             known = list(best.schema.get("properties", {}))
-            strange = [key for key in best.instance if key not in known] if isinstance(best.instance, dict) else []
+            strange = (
+                [key for key in best.instance if key not in known]
+                if isinstance(best.instance, dict)
+                else []
+            )
             near = difflib.get_close_matches(str(strange[0]), known, 1) if strange else []
             remedy = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
         yield UsageError(best.message[:300], where=f"{path}: {place}", remedy=remedy)
@@ -140,7 +146,9 @@ def _entries(raw: Any) -> tuple[EntrySpec, ...]:
         else:
             to = one.get("to", [])
             options = {key: value for key, value in one.items() if key not in {"to", "as"}}
-            made.append(EntrySpec(tuple(to if isinstance(to, list) else [to]), one.get("as", ""), options))
+            made.append(
+                EntrySpec(tuple(to if isinstance(to, list) else [to]), one.get("as", ""), options)
+            )
     return tuple(made)
 
 
@@ -172,16 +180,28 @@ def _kind(raw: Mapping[str, Any], dataset: str) -> KindSpec:
 def _protected(path: Path, spec: ProductSpec) -> Iterator[ThapCanhError]:
     """No mapping may write what the pipeline alone sets; every pattern must be safe."""
     own = frozenset(ENVELOPE) - {TIME, "tags"}
-    places = [("fields", spec.fields, spec.constants, ())]
+    places: list[tuple[str, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]] = [
+        ("fields", spec.fields, spec.constants, ())
+    ]
     places += [(f"kinds/{k.name}", k.fields, k.constants, k.patterns) for k in spec.kinds]
     for place, fields, constants, patterns in places:
-        targets = [*constants, *(t for entries in fields.values() for e in entries for t in e.to if t)]
+        targets = [
+            *constants,
+            *(t for entries in fields.values() for e in entries for t in e.to if t),
+        ]
         for target in targets:
             if target in own or target.startswith("thapcanh."):
                 yield UsageError(
-                    f"{target} is set by the pipeline alone", where=f"{path}: {place}", remedy="choose another field"
+                    f"{target} is set by the pipeline alone",
+                    where=f"{path}: {place}",
+                    remedy="choose another field",
                 )
-        inner = [str(e.options["pattern"]) for es in fields.values() for e in es if "pattern" in e.options]
+        inner = [
+            str(e.options["pattern"])
+            for es in fields.values()
+            for e in es
+            if "pattern" in e.options
+        ]
         for pattern in (*patterns, *inner):
             wrong = check(pattern)
             if wrong:
@@ -193,7 +213,9 @@ def _protected(path: Path, spec: ProductSpec) -> Iterator[ThapCanhError]:
     for kind in spec.kinds:
         if bool(kind.patterns) != is_text:
             yield UsageError(
-                "a kind has a pattern exactly where the body is `patterns`", where=f"{path}: kinds/{kind.name}", remedy=_REMEDY
+                "a kind has a pattern exactly where the body is `patterns`",
+                where=f"{path}: kinds/{kind.name}",
+                remedy=_REMEDY,
             )
 
 
@@ -207,7 +229,9 @@ def read_spec(path: Path, text: str | None = None) -> ProductSpec:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}:{mark.line + 1}" if mark else str(path)
-        fault = UsageError("not YAML", where=place, got=str(getattr(error, "problem", error)), remedy=_REMEDY)
+        fault = UsageError(
+            "not YAML", where=place, got=str(getattr(error, "problem", error)), remedy=_REMEDY
+        )
         raise FaultsError("the product cannot be read", [fault]) from None
     faults = list(_schema_faults(document, path))
     if faults:
@@ -215,7 +239,14 @@ def read_spec(path: Path, text: str | None = None) -> ProductSpec:
     spec = _spec(document)
     faults = list(_protected(path, spec))
     if spec.name != path.stem:
-        faults.append(UsageError("the file is named after its product", where=str(path), got=spec.name, remedy="rename it"))
+        faults.append(
+            UsageError(
+                "the file is named after its product",
+                where=str(path),
+                got=spec.name,
+                remedy="rename it",
+            )
+        )
     if faults:
         raise FaultsError(f"{path.name} cannot be used", faults)
     return spec
