@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+from collectors.formats.any_line import any_line
 from collectors.formats.cef import cef
 from collectors.formats.csv_fields import csv_fields
 from collectors.formats.json_lines import json_lines
@@ -106,6 +107,7 @@ def _body(spec: ProductSpec) -> Parse:
         "cef": cef,
         "leef": leef,
         "windows_event": windows_event,
+        "any": any_line,
         "csv": lambda: csv_fields(
             options.get("columns", ()),
             columns_by=options.get("columns_by", 0),
@@ -113,7 +115,7 @@ def _body(spec: ProductSpec) -> Parse:
             least=options.get("least", 2),
         ),
     }
-    plain = makers[body]()  # fmt: skip
+    plain = makers[body]()
     return lambda lines, _programs: plain(lines)
 
 
@@ -155,7 +157,7 @@ def compile_product(spec: ProductSpec, revision: str) -> Product:
     }
     common = compiler.slots(spec.fields, "fields")
     header = spec.format.get("header", "none") == "syslog"
-    if header or spec.format["body"] in {"patterns", "text"}:
+    if header or spec.format["body"] in {"patterns", "text", "any"}:
         defaults = {
             name: entries for name, entries in HEADER_FIELDS.items() if name not in spec.fields
         }
