@@ -1,0 +1,90 @@
+"""Takes the stage away: the drill's events, findings, tickets, sources, agencies and files.
+
+Only what belongs to agencies flagged *drill* goes, and what correlations across agencies made of their
+events; settlements, runs and coverage stay, for they speak of sequences. Removing twice does no harm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.rehearsal.setup import KEYS, META
+from pipeline.state.state import State
+from pipeline.state.tables.access import PersonAgency
+from pipeline.state.tables.detection import FindingEvent, FindingRow
+from pipeline.state.tables.intake import DeadLetterRow, FileRange
+from pipeline.state.tables.lake import Hold
+from pipeline.state.tables.operation import Meta
+from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey, SourceSeen
+from pipeline.state.tables.tickets import Outbox, Ticket, TicketFinding, TicketHistory
+from pipeline.store.base import Store
+
+POSITION = "position.json"
+_CHUNK = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Cleaned:
+    """How many of each went."""
+
+    agencies: int = 0
+    sources: int = 0
+    events: int = 0
+    findings: int = 0
+    tickets: int = 0
+
+
+def clean(state: State, store: Store | None, folder: Path, *, now: datetime) -> Cleaned:
+    """Removes the drill. Without a store (its lake is gone, say) the events are left to it."""
+    with state.read() as session:
+        agencies = list(session.scalars(sa.select(Agency.id).where(Agency.drill.is_(True))))
+        sources = list(session.scalars(sa.select(Source.id).where(Source.agency.in_(agencies))))
+        findings = list(
+            session.scalars(sa.select(FindingRow.id).where(FindingRow.agency.in_(agencies)))
+        )
+        tickets = list(session.scalars(sa.select(Ticket.id).where(Ticket.drill.is_(True))))
+    later = now + timedelta(days=1)  # receipts of this very moment too
+    events = 0
+    if store is not None:
+        events = sum(store.delete_before(agency, later, now=now) for agency in agencies)
+    for chunk in _chunks(tickets):
+        with state.begin() as session:
+            _remove_tickets(session, chunk)
+    for chunk in _chunks(findings):
+        with state.begin() as session:
+            session.execute(sa.delete(FindingEvent).where(FindingEvent.finding.in_(chunk)))
+            session.execute(sa.delete(FindingRow).where(FindingRow.id.in_(chunk)))
+    with state.begin() as session:
+        _remove_register(session, agencies, sources)
+        session.execute(sa.delete(Meta).where(Meta.name == META))
+    for name in (KEYS, POSITION):
+        (folder / name).unlink(missing_ok=True)
+    return Cleaned(len(agencies), len(sources), events, len(findings), len(tickets))
+
+
+def _remove_tickets(session: Session, tickets: list[str]) -> None:
+    for table in (Outbox, TicketHistory, TicketFinding):
+        session.execute(sa.delete(table).where(table.ticket.in_(tickets)))
+    session.execute(sa.delete(Ticket).where(Ticket.id.in_(tickets)))
+
+
+def _remove_register(session: Session, agencies: list[str], sources: list[str]) -> None:
+    for table in (SourceAddress, SourceKey, SourceSeen, FileRange):
+        session.execute(sa.delete(table).where(table.source.in_(sources)))
+    for table_of in (DeadLetterRow, Hold, PersonAgency):
+        session.execute(sa.delete(table_of).where(table_of.agency.in_(agencies)))
+    session.execute(sa.delete(Source).where(Source.id.in_(sources)))
+    session.execute(sa.delete(Agency).where(Agency.id.in_(agencies)))
+
+
+def _chunks(ids: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(ids)
+    while chunk := list(islice(rest, _CHUNK)):
+        yield chunk
