@@ -59,7 +59,9 @@ def person_add(
             language=language, now=now,
         )  # fmt: skip
         secret = links.issue(here.state, OPERATOR, who, now=now)
-        show_one({"person": who, "link": sign_in_url(here.settings.console, secret)}, as_json=as_json)
+        show_one(
+            {"person": who, "link": sign_in_url(here.settings.console, secret)}, as_json=as_json
+        )
 
 
 @person.command("link")
@@ -70,7 +72,9 @@ def person_link(who: str, home: Home = None, as_json: Json = False) -> None:
 
     with opened(home) as here:
         secret = links.issue(here.state, OPERATOR, who, now=utc_now())
-        show_one({"person": who, "link": sign_in_url(here.settings.console, secret)}, as_json=as_json)
+        show_one(
+            {"person": who, "link": sign_in_url(here.settings.console, secret)}, as_json=as_json
+        )
 
 
 @person.command("list")
@@ -81,7 +85,13 @@ def person_list(home: Home = None, as_json: Json = False) -> None:
     with opened(home) as here:
         show_list(
             [
-                {"id": p.id, "name": p.name, "role": p.role, "agencies": list(p.agencies), "disabled": p.disabled}
+                {
+                    "id": p.id,
+                    "name": p.name,
+                    "role": p.role,
+                    "agencies": list(p.agencies),
+                    "disabled": p.disabled,
+                }
                 for p in people.list_people(here.state, OPERATOR)
             ],
             as_json=as_json,

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="The home folder [default: $THAPCANH_HOME, else ./var].", show_default=False),
+    typer.Option(
+        "--home", help="The home folder [default: $THAPCANH_HOME, else ./var].", show_default=False
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

@@ -42,10 +42,14 @@ def show_list(
         sys.stderr.write("(không có gì / nothing)\n")
         return
     names = list(items[0])
-    rows = [[safe(_text(item.get(name))).replace("\n", "␊")[:100] for name in names] for item in items]
+    rows = [
+        [safe(_text(item.get(name))).replace("\n", "␊")[:100] for name in names] for item in items
+    ]
     widths = [max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(names)]
     for row in [names, *rows]:
-        sys.stdout.write("  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() + "\n")
+        sys.stdout.write(
+            "  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() + "\n"
+        )
     if following:
         sys.stderr.write(f"(… --after {following})\n")
 

@@ -49,7 +49,14 @@ def agency_list(home: Home = None, as_json: Json = False) -> None:
         rows = register.list_agencies(here.state, OPERATOR)
         show_list(
             [
-                {"id": a.id, "name_vi": a.name_vi, "name_en": a.name_en, "kind": a.kind, "level": a.level, "drill": a.drill}
+                {
+                    "id": a.id,
+                    "name_vi": a.name_vi,
+                    "name_en": a.name_en,
+                    "kind": a.kind,
+                    "level": a.level,
+                    "drill": a.drill,
+                }
                 for a in rows
             ],
             as_json=as_json,
@@ -64,7 +71,9 @@ def source_add(
     name: Annotated[str, typer.Option()] = "",
     timezone: Annotated[str, typer.Option(help="IANA zone of times without one.")] = "",
     encoding: Annotated[str, typer.Option()] = "",
-    address: Annotated[list[str] | None, typer.Option(help="LISTENER=NETWORK, e.g. syslog-udp=10.1.2.3/32")] = None,
+    address: Annotated[
+        list[str] | None, typer.Option(help="LISTENER=NETWORK, e.g. syslog-udp=10.1.2.3/32")
+    ] = None,
     key: Annotated[bool, typer.Option(help="Make an API key.")] = True,
     home: Home = None,
     as_json: Json = False,
@@ -97,7 +106,13 @@ def source_list(home: Home = None, as_json: Json = False) -> None:
         rows = register.list_sources(here.state, OPERATOR)
         show_list(
             [
-                {"id": s.id, "agency": s.agency, "product": s.product, "state": s.state, "name": s.name}
+                {
+                    "id": s.id,
+                    "agency": s.agency,
+                    "product": s.product,
+                    "state": s.state,
+                    "name": s.name,
+                }
                 for s in rows
             ],
             as_json=as_json,

@@ -58,7 +58,10 @@ def _alarms(here: Installation) -> Iterator[Symptom]:
 
 
 def _udp(here: Installation, path: Path) -> Iterator[Symptom]:
-    if not any(one.kind == "syslog_udp" for one in here.settings.collect.listeners) or not path.exists():
+    if (
+        not any(one.kind == "syslog_udp" for one in here.settings.collect.listeners)
+        or not path.exists()
+    ):
         return
     limit = int(path.read_text())
     small = limit < UDP_BUFFER
@@ -70,4 +73,6 @@ def _udp(here: Installation, path: Path) -> Iterator[Symptom]:
 
 def _store(here: Installation) -> Iterator[Symptom]:
     health = here.store.health()
-    yield Symptom("store", "ok" if health.status == "ok" else "bad", "; ".join(health.notes) or health.status)
+    yield Symptom(
+        "store", "ok" if health.status == "ok" else "bad", "; ".join(health.notes) or health.status
+    )

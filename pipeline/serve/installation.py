@@ -60,7 +60,9 @@ def open_home(home: Path, *, create: bool = True) -> Installation:
     if not home.is_dir():
         if not create:
             raise UsageError(
-                "there is no home folder here", where=str(home), remedy="thapcanh admin init makes one"
+                "there is no home folder here",
+                where=str(home),
+                remedy="thapcanh admin init makes one",
             )
         _make(home)
     settings = load_settings(home, os.environ)
@@ -77,6 +79,8 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise UsageError(
-            "the folder cannot be made", where=str(folder), got=str(error.strerror or error),
+            "the folder cannot be made",
+            where=str(folder),
+            got=str(error.strerror or error),
             remedy="name another with --home",
         ) from error

@@ -23,7 +23,8 @@ def role_lock(folder: Path, role: str) -> Iterator[None]:
             holder = os.pread(handle, 32, 0).decode(errors="replace").strip()
             raise ConflictError(
                 f"the role {role} of this home is at work already",
-                where=str(path), got=f"process {holder or '?'}",
+                where=str(path),
+                got=f"process {holder or '?'}",
                 remedy="stop that one first, or use another --home",
             ) from error
         os.ftruncate(handle, 0)

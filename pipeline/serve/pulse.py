@@ -42,8 +42,14 @@ class Heart:
             with self._state.begin() as session:
                 session.merge(
                     Pulse(
-                        role=self._role, node=self._node, pid=os.getpid(), started=self._started,
-                        beat=now, progress=self._progress, waiting=waiting, detail=dict(detail or {}),
+                        role=self._role,
+                        node=self._node,
+                        pid=os.getpid(),
+                        started=self._started,
+                        beat=now,
+                        progress=self._progress,
+                        waiting=waiting,
+                        detail=dict(detail or {}),
                     )
                 )
         except ServiceAwayError:
@@ -66,7 +72,13 @@ def read_pulses(state: State, *, now: datetime, stuck_after: float) -> list[Role
     with state.read() as session:
         rows = session.query(Pulse).order_by(Pulse.role, Pulse.node).all()
     return [
-        RoleHealth(row.role, row.node, _reason(row, now, timedelta(seconds=stuck_after)), row.waiting, row.beat)
+        RoleHealth(
+            row.role,
+            row.node,
+            _reason(row, now, timedelta(seconds=stuck_after)),
+            row.waiting,
+            row.beat,
+        )
         for row in rows
     ]
 

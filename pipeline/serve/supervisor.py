@@ -57,7 +57,16 @@ class Supervisor:
 
     def _default_command(self, role: str) -> list[str]:
         home = str(self._installation.settings.home)
-        return [sys.executable, "-m", "pipeline.cli.main", "serve", role, "--home", home, "--supervised"]
+        return [
+            sys.executable,
+            "-m",
+            "pipeline.cli.main",
+            "serve",
+            role,
+            "--home",
+            home,
+            "--supervised",
+        ]
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`; then ends every child within `serve.stop_within` seconds."""
@@ -127,17 +136,25 @@ class Supervisor:
                 continue
             key = f"role:{health.role}:{health.node}"
             if health.reason:
-                log.error("ALARM a role is stuck", extra={"stuck": health.role, "why": health.reason})
+                log.error(
+                    "ALARM a role is stuck", extra={"stuck": health.role, "why": health.reason}
+                )
                 child.alarms.add(key)
-                self._alarm(lambda k=key, h=health: raise_alarm(  # type: ignore[misc]
-                    self._installation.state, k, f"{h.role}: {h.reason}", now=utc_now()))
+                self._alarm(
+                    lambda k=key, h=health: raise_alarm(  # type: ignore[misc]
+                        self._installation.state, k, f"{h.role}: {h.reason}", now=utc_now()
+                    )
+                )
                 with self._lock:
                     if child.process is not None:
                         child.process.kill()
             elif key in child.alarms:
                 child.alarms.discard(key)
-                self._alarm(lambda k=key: close_alarm(  # type: ignore[misc]
-                    self._installation.state, k, now=utc_now()))
+                self._alarm(
+                    lambda k=key: close_alarm(  # type: ignore[misc]
+                        self._installation.state, k, now=utc_now()
+                    )
+                )
 
     @staticmethod
     def _alarm(write: Callable[[], None]) -> None:
@@ -147,7 +164,9 @@ class Supervisor:
             log.error("ALARM the state cannot be written", extra={"why": str(error)})  # noqa: TRY400
 
     def _end(self) -> None:
-        living = [c.process for c in self._children.values() if c.process and c.process.poll() is None]
+        living = [
+            c.process for c in self._children.values() if c.process and c.process.poll() is None
+        ]
         for process in living:
             process.terminate()
         limit = time.monotonic() + self._settings.stop_within

@@ -80,7 +80,11 @@ class Store(Protocol):
         """Per node the end of the contiguous settled receipts that a search can see."""
 
     def scan(
-        self, window: Window, *, scope: Scope, columns: Mapping[str, frozenset[str] | None] | None = None
+        self,
+        window: Window,
+        *,
+        scope: Scope,
+        columns: Mapping[str, frozenset[str] | None] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
         """`(dataset, table)` of the window's events, in the order of their commits, rows by sequence.
 

@@ -1,0 +1,179 @@
+"""``match`` and ``normalise``: stateless tools on one file, for whoever has only that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.model.clock import to_micros, utc_now
+from pipeline.model.errors import DamagedError, RefusedError, UsageError
+
+if TYPE_CHECKING:
+    from pipeline.normalise.context import Normalised
+    from pipeline.normalise.product import Product
+
+BATCH = 5_000
+File = Annotated[
+    Path, typer.Argument(help="A file (plain, gzip, xz, zstd, EVTX), or - for standard input.")
+]
+ProductName = Annotated[str, typer.Option("--product", help="What wrote it, e.g. windows.")]
+
+
+def attach(app: typer.Typer) -> None:
+    app.command("match")(match)
+    app.command("normalise")(normalise)
+
+
+def match(
+    file: File,
+    product: ProductName,
+    rules: Annotated[
+        list[Path],
+        typer.Option(help="A rule file or a folder of them; may be given several times."),
+    ],
+    scope: Annotated[
+        str, typer.Option(help="Keep to the log sources of this scope, e.g. sysmon.")
+    ] = "",
+) -> None:
+    """Which rules match which lines: one JSON line a match, in the file's order."""
+    import orjson
+    from tqdm import tqdm
+
+    from pipeline.detect.compile import compile_rules
+    from pipeline.detect.match_file import matches
+    from pipeline.detect.rules import load_rules
+    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.settings.places import config_dir
+
+    taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+    if scope and not any(scope in route.scopes for route in taxonomy.routes):
+        known = sorted({name for route in taxonomy.routes for name in route.scopes})
+        raise UsageError("no such scope", where="--scope", got=scope, expected=", ".join(known))
+    book = load_rules(rules, cache=_cache())
+    if book.faults and not book.rules:
+        raise UsageError(f"no rule can be used:\n{_told(book.faults)}")
+    compiled = compile_rules(book.rules, taxonomy, scope=scope or None)
+    source = _Batches(file, _product(product))
+    with tqdm(unit=" events", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
+        for one in matches(compiled, source.tables(bar)):
+            sys.stdout.write(
+                orjson.dumps(
+                    {
+                        "rule_id": one.rule_id,
+                        "line": one.line,
+                        "title": one.title,
+                        "level": one.level,
+                    }
+                ).decode()
+                + "\n"
+            )
+    unfit = len(compiled.unfit) + len(book.correlations)
+    sys.stderr.write(
+        f"{source.read} records; {len(compiled.rules)} rules ran, {unfit} cannot fire here"
+        f"{f', {source.failed} records could not be parsed' if source.failed else ''}\n"
+    )
+    if book.faults:
+        raise RefusedError(f"refused rules:\n{_told(book.faults)}")
+
+
+def normalise(file: File, product: ProductName) -> None:
+    """Each record as an ECS document: one JSON line an event, in the file's order."""
+    import orjson
+
+    from pipeline.model import events
+    from pipeline.normalise.document import event_as_document
+
+    source = _Batches(file, _product(product))
+    for done in source:
+        documents = [
+            (table.column(events.SEQUENCE)[row].as_py(), event_as_document(table, row))
+            for table in done.tables.values()
+            for row in range(table.num_rows)
+        ]
+        for _, document in sorted(documents, key=lambda pair: pair[0]):
+            sys.stdout.buffer.write(
+                orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE, default=str)
+            )
+    if source.failed:
+        sys.stderr.write(
+            f"{source.failed} of {source.read} records could not be parsed; see tags and error.message\n"
+        )
+
+
+class _Batches:
+    """The file's records through the normaliser; a file that is cut short gives what it has, then its error."""
+
+    def __init__(self, file: Path, product: Product) -> None:
+        self._file, self._product = file, product
+        self.read = self.failed = 0
+
+    def __iter__(self) -> Iterator[Normalised]:
+        from collectors.files import open_input
+        from pipeline.model.records import RawRecord
+        from pipeline.normalise.context import Context
+        from pipeline.normalise.normaliser import normalise_safely
+
+        context = Context(
+            node="file",
+            agency="",
+            source=self._file.name,
+            key=bytes(16),
+            ingested=to_micros(utc_now()),
+        )
+        damage: DamagedError | None = None
+        with open_input(self._file) as file:
+            records = iter(file)
+            while damage is None:
+                batch = []
+                try:
+                    for one in islice(records, BATCH):
+                        batch.append(
+                            RawRecord(one.place, context.source, context.ingested, one.body)
+                        )
+                except DamagedError as error:
+                    damage = error
+                if not batch:
+                    break
+                done = normalise_safely(self._product, batch, context)
+                self.read += len(batch)
+                self.failed += len(done.dead)
+                yield done
+        if damage is not None:
+            raise damage
+
+    def tables(self, bar: Any) -> Iterator[dict[str, Any]]:
+        before = 0
+        for done in self:
+            yield done.tables
+            bar.update(self.read - before)
+            before = self.read
+
+
+def _product(name: str) -> Product:
+    import difflib
+
+    from pipeline.normalise.product import load_products
+
+    products = load_products()
+    if name not in products:
+        near = difflib.get_close_matches(name, products, n=1)
+        remedy = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(products))}"
+        raise UsageError("no such product", where="--product", got=name, remedy=remedy)
+    return products[name]
+
+
+def _cache() -> Path:
+    """Parsed rules are kept by their content, in the user's cache."""
+    import os
+
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thapcanh"
+
+
+def _told(faults: Any, most: int = 20) -> str:
+    shown = "\n".join(f"  {fault}" for fault in faults[:most])
+    return shown + (f"\n  and {len(faults) - most} more" if len(faults) > most else "")

@@ -1,0 +1,211 @@
+"""A file through the whole way: spooled as a node of its own, then settled, detected and ticketed.
+
+Where a running server holds the later roles, they do the work and `ingest` waits for them; where none
+does, it runs the stages itself, under the same locks. A file that the source has handed over already,
+by fingerprint and bytes, is skipped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from collectors.files import InputFile, open_input
+from collectors.spool import Draft, SpoolWriter
+from collectors.spool.reader import SpoolReader
+from pipeline.model.clock import to_micros, utc_now
+from pipeline.model.errors import ConflictError
+from pipeline.model.ids import new_id
+from pipeline.model.scope import OPERATOR
+from pipeline.serve.installation import Installation
+from pipeline.serve.locks import role_lock
+from pipeline.sources.register import get_source
+from pipeline.state.tables.intake import FileRange, Node
+
+BATCH = 5_000
+Report = Callable[[str, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """`records` were spooled by this call; `skipped` had been handed over before. Settled counts follow."""
+
+    node: str
+    records: int
+    skipped: int
+    stored: int = 0
+    known: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+
+def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: Report) -> Ingested:
+    """Spool the file's records for the source and, with `wait`, see them through to tickets."""
+    get_source(here.state, OPERATOR, source, "source.write")
+    node = f"ingest-{new_id()}"
+    with here.state.begin() as session:
+        session.add(Node(id=node, kind="ingest", created=utc_now()))
+    with open_input(file) as opened:
+        done, first = _handed_over(here, source, opened.fingerprint), 0
+        records = skipped = stop = 0
+        batch: list[Draft] = []
+        with SpoolWriter(here.settings.spool, node) as writer:
+            for one in opened:
+                stop = max(stop, one.offset + len(one.body) + 1)
+                if one.offset < done:
+                    skipped += 1
+                    continue
+                if not batch and not records:
+                    first = one.offset
+                batch.append(_draft(source, opened, one.offset, one.body))
+                if len(batch) >= BATCH:
+                    writer.append(batch)
+                    records += len(batch)
+                    batch = []
+                    report("spooled", records)
+            if batch:
+                writer.append(batch)
+                records += len(batch)
+        if records:
+            _hand_over(here, source, opened.fingerprint, node, first, stop)
+    result = Ingested(node, records, skipped)
+    if wait and records:
+        result = _see_through(here, result, report)
+    return result
+
+
+def _draft(source: str, opened: InputFile, offset: int, body: bytes) -> Draft:
+    return Draft(source, to_micros(utc_now()), body, opened.identity(offset))
+
+
+def _handed_over(here: Installation, source: str, fingerprint: str) -> int:
+    """The end of the bytes that the source has handed over of this file."""
+    with here.state.read() as session:
+        return (
+            session.scalar(
+                sa.select(sa.func.max(FileRange.stop)).where(
+                    FileRange.source == source, FileRange.fingerprint == fingerprint
+                )
+            )
+            or 0
+        )
+
+
+def _hand_over(
+    here: Installation, source: str, fingerprint: str, node: str, start: int, stop: int
+) -> None:
+    """After the spool's fsync. A crash before this line sends the file again: its ids are the same."""
+    with here.state.begin() as session:
+        session.add(
+            FileRange(
+                source=source, fingerprint=fingerprint, start=start, stop=stop, node=node, at=utc_now()
+            )
+        )
+
+
+@contextmanager
+def _role(here: Installation, role: str) -> Iterator[bool]:
+    """Whether we hold the role: False while a server does."""
+    try:
+        lock = role_lock(here.settings.run, role)
+        lock.__enter__()
+    except ConflictError:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.__exit__(None, None, None)
+
+
+def _see_through(here: Installation, so_far: Ingested, report: Report) -> Ingested:
+    from pipeline.detect.runs import cursors_of
+
+    last = so_far.records
+    while here.store.watermark().get(so_far.node, 0) < last:
+        with _role(here, "normalise") as ours:
+            if ours:
+                settle_node(here, so_far.node)
+        report("settled", here.store.watermark().get(so_far.node, 0))
+        _pause(ours)
+    while True:
+        with here.state.read() as session:
+            seen = cursors_of(session, "main").get(so_far.node, 0)
+        report("evaluated", seen)
+        if seen >= last:
+            break
+        with _role(here, "detect") as ours:
+            if ours:
+                detect_all(here)
+        _pause(ours)
+    with _role(here, "tickets") as ours:
+        if ours:
+            ticket_all(here)
+    return _counts(here, so_far)
+
+
+def settle_node(here: Installation, node: str) -> bool:
+    """Settle all that waits in one node's spool; whether there was anything."""
+    from pipeline.normalise.product import load_products
+    from pipeline.store.intake import settle_once
+
+    products, moved = load_products(), False
+    with SpoolReader(here.settings.spool, node) as reader:
+        while settle_once(
+            reader, here.store, here.state, products, key=here.key, now=utc_now(),
+            limit=here.settings.normalise.batch,
+        ):  # fmt: skip
+            moved = True
+    return moved
+
+
+def detect_all(here: Installation) -> int:
+    """Evaluate every window that waits; the number of matches. The first failure is raised."""
+    import os
+
+    from pipeline.detect.active import ActiveRules
+    from pipeline.detect.register import sync_shipped
+    from pipeline.detect.runs import run_once
+    from pipeline.detect.scheduler import ensure_schedule
+    from pipeline.model.errors import ServiceAwayError
+
+    ensure_schedule(here.state, interval=here.settings.detect.interval, now=utc_now())
+    sync_shipped(here.state, now=utc_now(), cache=here.settings.cache)
+    evaluator = ActiveRules(here.state, here.settings.cache)("main")
+    matches = 0
+    while (result := run_once(here.state, here.store, evaluator, holder=f"cli-{os.getpid()}")) is not None:
+        if result.status == "failed":
+            raise ServiceAwayError("the detection run failed", where=f"run {result.run}", got=result.error)
+        matches += result.applied.matches
+    return matches
+
+
+def ticket_all(here: Installation) -> None:
+    """Take every changed finding into tickets."""
+    from pipeline.tickets.grouping import tickets_once
+
+    while tickets_once(here.state, now=utc_now()) is not None:
+        pass
+
+
+def _counts(here: Installation, so_far: Ingested) -> Ingested:
+    from pipeline.state.tables.intake import Settlement
+
+    with here.state.read() as session:
+        row = session.execute(
+            sa.select(
+                *(sa.func.sum(c) for c in (Settlement.stored, Settlement.known, Settlement.refused, Settlement.dropped))
+            ).where(Settlement.node == so_far.node)
+        ).one()
+    stored, known, refused, dropped = (int(n or 0) for n in row)
+    return Ingested(so_far.node, so_far.records, so_far.skipped, stored, known, refused, dropped)
+
+
+def _pause(ours: bool) -> None:
+    if not ours:
+        time.sleep(0.2)

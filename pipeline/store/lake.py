@@ -1,0 +1,306 @@
+"""The embedded store: Parquet files under one folder, and a manifest in the state that makes them exist.
+
+In: commits of one node each. Out: events by sequence, and by id. A commit writes its files first (temp
+file, fsync, rename), then manifest rows, settlement and dead letters in one transaction; a crash between
+the two leaves files that nobody sees and `sweep` removes. A file that cannot be read is an error that
+names it, never a gap.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.model import events
+from pipeline.model.detections import Window
+from pipeline.model.errors import ConflictError, DamagedError
+from pipeline.model.records import Settled
+from pipeline.model.scope import Scope
+from pipeline.state.state import State, next_number
+from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
+from pipeline.state.tables.lake import LakeFile, LakeSchema, LakeSpan, Superseded
+from pipeline.store.base import ALL_TIME, Commit, Health, TimeRange
+from pipeline.store.columns import ALWAYS, from_extra
+from pipeline.store.files import Written, arrange, open_parquet, write_file
+from pipeline.store.ids import KnownIds, day_of, halves, repeated
+from pipeline.store.steps import step
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_LIVE: Final = "live"
+_ORPHAN_AGE: Final = 3600.0  # seconds; a younger file may be a commit that is under way
+
+
+class Lake:
+    """One lake. Several processes may read it; each node's commits come from one process."""
+
+    def __init__(self, root: Path, state: State, *, resend_days: int = 10) -> None:
+        self._root, self._state, self._resend_days = root, state, resend_days
+        self._known = KnownIds()
+        self._loaded = 0
+
+    def append(self, commit: Commit, *, now: datetime) -> Settled:
+        """See `base.Store`. ConflictError when the commit does not begin where the last one ended."""
+        if commit.first != self.watermark().get(commit.node, 0) + 1:
+            raise _overtaken(commit)
+        written: list[tuple[Written, bool]] = []
+        known = 0
+        for dataset, table in commit.tables.items():
+            resendable = dataset in commit.resendable
+            if resendable:
+                fresh = self._fresh(table, now)
+                known += table.num_rows - fresh.num_rows
+                table = fresh  # noqa: PLW2901 - the known rows are settled, not stored
+            if table.num_rows:
+                written.append((write_file(self._root, dataset, arrange(table)), resendable))
+        settled = Settled(
+            commit.node, commit.first, commit.last,
+            stored=sum(one.rows for one, _ in written), known=known,
+            refused=commit.refused, dropped=commit.dropped,
+        )  # fmt: skip
+        step("commit.before")
+        with self._state.begin() as session:
+            last = session.scalar(sa.select(sa.func.max(Settlement.last)).where(Settlement.node == commit.node))
+            if (last or 0) + 1 != commit.first:
+                raise _overtaken(commit)
+            if session.get(Node, commit.node) is None:
+                session.add(Node(id=commit.node, kind="collect", created=now))
+                session.flush()
+            for one, resendable in written:
+                _record(session, one, resendable=resendable, now=now)
+            _settle(session, commit, settled, now)
+        step("commit.after")
+        return settled
+
+    def watermark(self) -> dict[str, int]:
+        """See `base.Store`."""
+        with self._state.read() as session:
+            rows = session.execute(
+                sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
+            )
+            return {node: last for node, last in rows}
+
+    def scan(
+        self,
+        window: Window,
+        *,
+        scope: Scope,
+        columns: Mapping[str, frozenset[str] | None] | None = None,
+    ) -> Iterator[tuple[str, pa.Table]]:
+        """See `base.Store`. One file at a time is in memory."""
+        spans = {node: span for node, span in window.spans.items() if span[1] > span[0]}
+        overlap = [
+            sa.and_(LakeSpan.node == node, LakeSpan.last > after, LakeSpan.first <= upto)
+            for node, (after, upto) in spans.items()
+        ]
+        if not overlap:
+            return
+        chosen = (
+            sa.select(LakeFile)
+            .where(LakeFile.id.in_(sa.select(LakeSpan.file).where(sa.or_(*overlap))))
+            .where(LakeFile.state.in_((_LIVE, "quarantined", "lost")))
+            .order_by(LakeFile.number)
+        )
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+            gone = set(session.scalars(sa.select(Superseded.event)))
+        for file in files:
+            if columns is not None and file.dataset not in columns:
+                continue
+            if not any(map(scope.allows, file.agencies)):
+                continue
+            wanted = columns[file.dataset] if columns is not None else None
+            table = _within(_read(self._root / file.path, wanted), spans, scope, gone)
+            if table.num_rows:
+                yield file.dataset, table
+
+    def get(
+        self, ids: Sequence[str], *, scope: Scope, when: TimeRange = ALL_TIME
+    ) -> list[dict[str, Any]]:
+        """See `base.Store`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from pipeline.normalise.document import event_as_document
+
+        wanted = pa.array(sorted({bytes.fromhex(one) for one in ids}), pa.binary(16))
+        chosen = sa.select(LakeFile).where(LakeFile.state == _LIVE)
+        if when.start is not None:
+            chosen = chosen.where(LakeFile.last_time >= when.start)
+        if when.stop is not None:
+            chosen = chosen.where(LakeFile.first_time < when.stop)
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+            replaced = {r.event: r.by for r in session.scalars(sa.select(Superseded))}
+        found: dict[str, dict[str, Any]] = {}
+        for file in files:
+            if len(found) == len(wanted):
+                break
+            if not any(map(scope.allows, file.agencies)):
+                continue
+            opened = open_parquet(self._root / file.path)
+            hits = pc.is_in(opened.read([events.ID]).column(0).cast(pa.binary(16)), value_set=wanted)
+            if not pc.any(hits).as_py():
+                continue
+            table = opened.read().filter(hits)
+            for row in range(table.num_rows):
+                if scope.allows(table.column(events.AGENCY)[row].as_py()):
+                    name = table.column(events.ID)[row].as_py().hex()
+                    document = event_as_document(table, row)
+                    if name in replaced:
+                        document.setdefault("thapcanh", {})["superseded_by"] = replaced[name]
+                    found[name] = document
+        return [found[one] for one in dict.fromkeys(ids) if one in found]
+
+    def health(self) -> Health:
+        """Whether every file of the manifest is there, with its size."""
+        with self._state.read() as session:
+            files = list(session.execute(sa.select(LakeFile.path, LakeFile.bytes).where(LakeFile.state == _LIVE)))
+        notes = []
+        for path, size in files:
+            there = self._root / path
+            if not there.exists():
+                notes.append(f"{path} is gone: restore it from a backup")
+            elif there.stat().st_size != size:
+                notes.append(f"{path} has another size than was written: restore it from a backup")
+        return Health(
+            "degraded" if notes else "ok", notes,
+            {"files": len(files), "bytes": sum(size for _, size in files)},
+        )  # fmt: skip
+
+    def sweep(self) -> int:
+        """Remove files that no manifest row names and no commit can still be about; how many went."""
+        with self._state.read() as session:
+            named = set(session.scalars(sa.select(LakeFile.path)))
+        removed = 0
+        for path in self._root.rglob("*"):
+            old = path.is_file() and time.time() - path.stat().st_mtime > _ORPHAN_AGE
+            if old and str(path.relative_to(self._root)) not in named:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
+
+    def close(self) -> None:
+        """Nothing is held open between calls."""
+
+    def _fresh(self, table: pa.Table, now: datetime) -> pa.Table:
+        """The rows whose ids are in neither the lake nor an earlier row of the table."""
+        self._load(now)
+        ids = halves(table)
+        return table.filter(~(repeated(ids) | self._known.known(ids)))
+
+    def _load(self, now: datetime) -> None:
+        """Read the ids of resendable files that were committed since the last look."""
+        oldest = day_of(now) - self._resend_days
+        chosen = (
+            sa.select(LakeFile)
+            .where(LakeFile.number > self._loaded, LakeFile.resendable, LakeFile.state == _LIVE)
+            .order_by(LakeFile.number)
+        )
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+        for file in files:
+            self._loaded = file.number
+            if day_of(file.last_created) >= oldest:
+                ids = halves(open_parquet(self._root / file.path).read([events.ID]))
+                self._known.add(day_of(file.last_created), ids)
+        self._known.forget_before(oldest)
+
+
+def _overtaken(commit: Commit) -> ConflictError:
+    return ConflictError(
+        "these receipts are settled already, or others before them are not",
+        where=f"node {commit.node}", got=f"{commit.first} to {commit.last}",
+    )  # fmt: skip
+
+
+def _record(session: Session, one: Written, *, resendable: bool, now: datetime) -> None:
+    if session.get(LakeSchema, one.schema) is None:
+        session.add(LakeSchema(hash=one.schema, columns=one.columns))
+        session.flush()
+    session.add(
+        LakeFile(
+            id=one.id, number=next_number(session, "lake"), path=one.path, dataset=one.dataset,
+            columns=one.schema, resendable=resendable, spans=one.spans, agencies=one.agencies,
+            rows=one.rows, bytes=one.bytes, digest=one.digest, first_time=one.first_time,
+            last_time=one.last_time, first_created=one.first_created,
+            last_created=one.last_created, committed=now, changed=now,
+        )
+    )  # fmt: skip
+    session.add_all(
+        LakeSpan(file=one.id, node=node, first=first, last=last)
+        for node, (first, last) in one.spans.items()
+    )
+
+
+def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -> None:
+    session.add(
+        Settlement(
+            node=settled.node, first=settled.first, last=settled.last, stored=settled.stored,
+            known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
+        )
+    )  # fmt: skip
+    from pipeline.model.clock import from_micros
+
+    session.add_all(
+        DeadLetterRow(
+            node=commit.node, sequence=letter.sequence, source=letter.source, agency=letter.agency,
+            cause=letter.cause, message=letter.message, received=from_micros(letter.received),
+            event=letter.event, body=letter.body or None,
+        )
+        for letter in commit.dead
+    )  # fmt: skip
+    session.add_all(
+        FileRange(
+            source=source, fingerprint=fingerprint, start=start, stop=stop, node=commit.node, at=now
+        )
+        for source, fingerprint, start, stop in commit.files
+    )
+
+
+def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
+    """The file's columns that are wanted, each name a column (read, from the map, or absent)."""
+    try:
+        opened = open_parquet(path)
+        if wanted is None:
+            return opened.read()
+        names = {*ALWAYS, *wanted}
+        have = [name for name in opened.schema_arrow.names if name in names or name == events.EXTRA]
+        table = opened.read(have)
+    except FileNotFoundError as error:
+        raise DamagedError(
+            "a file of the lake is gone", where=str(path), remedy="restore it from a backup"
+        ) from error
+    missing = names - set(table.column_names)
+    if events.EXTRA in table.column_names:
+        for name, values in from_extra(table, missing).items():
+            table = table.append_column(name, values)
+        if events.EXTRA not in names:
+            table = table.drop_columns([events.EXTRA])
+    return table
+
+
+def _within(
+    table: pa.Table, spans: Mapping[str, tuple[int, int]], scope: Scope, gone: set[str]
+) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keep = pa.array([False] * table.num_rows)
+    sequence, node = table.column(events.SEQUENCE), table.column(events.NODE)
+    for name, (after, upto) in spans.items():
+        inside = pc.and_(pc.greater(sequence, after), pc.less_equal(sequence, upto))
+        keep = pc.or_(keep, pc.and_(pc.equal(node, name), inside))
+    if scope.agencies is not None:
+        keep = pc.and_(keep, pc.is_in(table.column(events.AGENCY), value_set=pa.array(sorted(scope.agencies), pa.string())))
+    if gone:
+        ids = pa.array([bytes.fromhex(one) for one in sorted(gone)], pa.binary(16))
+        keep = pc.and_(keep, pc.invert(pc.is_in(table.column(events.ID).cast(pa.binary(16)), value_set=ids)))
+    return table.filter(keep).sort_by([(events.NODE, "ascending"), (events.SEQUENCE, "ascending")])
