@@ -239,7 +239,7 @@ def _held(ticket: Ticket) -> ConflictError:
             remedy="claim it first",
         )
     return ConflictError(
-        f"the ticket is held by {ticket.owner}",
+        "another person holds the ticket",
         where=f"ticket {ticket.number}",
         got=standing(ticket),
         remedy="ask them, or take it over with a reason",

@@ -1,0 +1,103 @@
+"""The outermost layer: headers on every answer, a limit on every body, a check of where a POST came from.
+
+In: any request. Out: the same request, or 413 (body too large), 415 (not a form), 403 (a form of
+another site). Invariant: no answer leaves without the policy below, error pages and static files too.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+MAX_BODY: Final = 65_536
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+HEADERS: Final = {
+    "Content-Security-Policy": POLICY,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
+}
+
+
+class Guard:
+    """ASGI middleware. `secure` (the console is reached by https) adds Strict-Transport-Security."""
+
+    def __init__(self, app: ASGIApp, *, public_url: str = "") -> None:
+        self.app = app
+        self.secure = public_url.startswith("https:")
+        self.public_host = urlsplit(public_url).netloc
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._dress(MutableHeaders(scope=message))
+            await send(message)
+
+        refusal = self._refuse(scope["method"], Headers(scope=scope))
+        if refusal is not None:
+            await refusal(scope, receive, send_guarded)
+            return
+        body = await _read(receive) if scope["method"] not in ("GET", "HEAD") else b""
+        if body is None:
+            await PlainTextResponse("the form is too large", 413)(scope, receive, send_guarded)
+            return
+        sent = False
+
+        async def replay() -> Message:
+            nonlocal sent
+            if scope["method"] in ("GET", "HEAD") or sent:
+                return await receive()
+            sent = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self.app(scope, replay, send_guarded)
+
+    def _dress(self, headers: MutableHeaders) -> None:
+        for name, value in HEADERS.items():
+            headers[name] = value
+        headers.setdefault("Cache-Control", "no-store")
+        if self.secure:
+            headers["Strict-Transport-Security"] = "max-age=31536000"
+
+    def _refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
+        if method in ("GET", "HEAD"):
+            return None
+        if method != "POST":
+            return PlainTextResponse("GET and POST only", 405)
+        kind = headers.get("content-type", "application/x-www-form-urlencoded").partition(";")[0]
+        if kind.strip().lower() != "application/x-www-form-urlencoded":
+            return PlainTextResponse("forms only", 415)
+        origin = headers.get("origin")
+        if origin is not None:
+            ours = {headers.get("host", ""), self.public_host} - {""}
+            if urlsplit(origin).netloc not in ours:
+                return PlainTextResponse("a form of another site", 403)
+        elif headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
+            return PlainTextResponse("a form of another site", 403)
+        return None
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The whole body, or None if it is larger than a form of ours can be."""
+    body = b""
+    while True:
+        message = await receive()
+        body += bytes(message.get("body", b""))
+        if len(body) > MAX_BODY:
+            return None
+        if not message.get("more_body", False):
+            return body

@@ -1,0 +1,36 @@
+"""A limit on tries by address, in memory: the second fence before the lock of `access.people`.
+
+In: an address and `now`. Out: whether one more try is let through. Bounded: what is old is forgotten,
+and past `MOST` addresses the one tried longest ago is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from datetime import datetime, timedelta
+from typing import Final
+
+MOST: Final = 10_000
+
+
+class Limiter:
+    """At most `tries` within `span` for each key. One per process; threads may share it."""
+
+    def __init__(self, tries: int, span: timedelta) -> None:
+        self.tries, self.span = tries, span
+        self._seen: OrderedDict[str, deque[datetime]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def allow(self, key: str, *, now: datetime) -> bool:
+        with self._lock:
+            times = self._seen.setdefault(key, deque())
+            self._seen.move_to_end(key)
+            while times and now - times[0] >= self.span:
+                times.popleft()
+            if len(times) >= self.tries:
+                return False
+            times.append(now)
+            while len(self._seen) > MOST:
+                self._seen.popitem(last=False)
+            return True

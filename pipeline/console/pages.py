@@ -1,0 +1,155 @@
+"""Every page of the console, with what it takes to see it; and the one way in to all of them.
+
+In: a request. Out: the page, the sign-in page (200, for a visitor at any page), 401 for a visitor's
+POST, 403 where the seal is missing or the permission table says no, 404 for what is not theirs or not
+there, 409 where somebody else was first. Invariant: no handler runs before these checks.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import Response
+
+from pipeline.access import log, sessions
+from pipeline.access.hashing import new_secret, same
+from pipeline.access.permissions import require
+from pipeline.console.cookies import (
+    LANGUAGE_COOKIE,
+    SESSION_COOKIE,
+    VISITOR_COOKIE,
+    cookie_name,
+    set_cookie,
+)
+from pipeline.console.views import account, people, rules, runs, search, sign_in, sources, tickets
+from pipeline.console.visit import Console, Visit
+from pipeline.model.errors import ForbiddenError, NotFoundError, ThapCanhError
+
+logger = logging.getLogger("thapcanh.console")
+
+PUBLIC: Final = "public"
+"""Served without a session. Everything else needs one."""
+SIGNED: Final = "signed"
+"""Any signed-in person. Everything else is a key of the permission table."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """`quiet`: asked for by a page itself, so it keeps no session alive."""
+
+    method: str
+    path: str
+    handler: Callable[[Visit], Response]
+    permission: str
+    quiet: bool = False
+
+
+PAGES: Final = (
+    Page("GET", "/sign-in", sign_in.page, PUBLIC),
+    Page("POST", "/sign-in", sign_in.password, PUBLIC),
+    Page("GET", "/link/{secret}", sign_in.link, PUBLIC),
+    Page("POST", "/link/{secret}", sign_in.spend_link, PUBLIC),
+    Page("POST", "/language", account.language, PUBLIC),
+    Page("POST", "/sign-out", sign_in.out, SIGNED),
+    Page("GET", "/account", account.page, SIGNED),
+    Page("POST", "/account/password", account.password, SIGNED),
+    Page("GET", "/", tickets.home, SIGNED),
+    Page("GET", "/tickets", tickets.queue_page, "ticket.read"),
+    Page("GET", "/tickets/rows", tickets.queue_rows, "ticket.read", quiet=True),
+    Page("GET", "/tickets/{number}", tickets.ticket_page, "ticket.read"),
+    Page("POST", "/tickets/{number}/claim", tickets.claim, "ticket.claim"),
+    Page("POST", "/tickets/{number}/release", tickets.release, "ticket.claim"),
+    Page("POST", "/tickets/{number}/take-over", tickets.take_over, "ticket.claim"),
+    Page("POST", "/tickets/{number}/start", tickets.start, "ticket.claim"),
+    Page("POST", "/tickets/{number}/wait", tickets.wait, "ticket.claim"),
+    Page("POST", "/tickets/{number}/comment", tickets.comment, "ticket.comment"),
+    Page("POST", "/tickets/{number}/close", tickets.close, "ticket.close"),
+    Page("POST", "/tickets/{number}/reopen", tickets.reopen, "ticket.reopen"),
+    Page("GET", "/search", search.page, "event.search"),
+    Page("GET", "/events/{event}", search.event, "event.search"),
+    Page("GET", "/sources", sources.list_page, "source.read"),
+    Page("GET", "/sources/{source}", sources.source_page, "source.read"),
+    Page("GET", "/runs", runs.page, "run.read"),
+    Page("GET", "/rules", rules.list_page, "rule.read"),
+    Page("GET", "/rules/{rule}", rules.rule_page, "rule.read"),
+    Page("GET", "/people", people.page, "person.read"),
+)
+
+
+def endpoint(console: Console, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    async def serve(request: Request) -> Response:
+        form = await request.form() if request.method == "POST" else FormData()
+        return await run_in_threadpool(answer, console, page, request, form)
+
+    return serve
+
+
+def not_served(console: Console) -> Callable[[Request], Awaitable[Response]]:
+    """Any other address: the sign-in page for a visitor, 404 for who is signed in."""
+
+    def nothing(visit: Visit) -> Response:
+        raise NotFoundError("no such page", got=visit.request.url.path[:200])
+
+    return endpoint(console, Page("GET", "/", nothing, SIGNED))
+
+
+def answer(console: Console, page: Page, request: Request, form: FormData) -> Response:
+    visit = _visit(console, page, request, form)
+    try:
+        response = _answer(page, visit)
+    except ThapCanhError as error:
+        response = _told(visit, error)
+    except Exception:
+        logger.exception("a page broke: %s %s", request.method, page.path)
+        response = visit.render("error.html", 500, message="something broke", error=None)
+    if visit.signed is None and request.cookies.get(cookie_name(console, VISITOR_COOKIE)) is None:
+        set_cookie(console, response, VISITOR_COOKIE, visit.visitor)
+    return response
+
+
+def _answer(page: Page, visit: Visit) -> Response:
+    posted = visit.request.method == "POST"
+    if page.permission != PUBLIC and visit.signed is None:
+        if visit.request.headers.get("hx-request"):  # a fragment of a page whose session is over
+            return Response(status_code=200, headers={"HX-Refresh": "true"})
+        return sign_in.shown(
+            visit, next_page="/" if posted else visit.here, status=401 if posted else 200
+        )
+    if posted and not same(visit.field("seal"), visit.seal):
+        raise ForbiddenError("the form has lost its seal")
+    if page.permission not in (PUBLIC, SIGNED):
+        require(visit.actor, page.permission, None)
+    return page.handler(visit)
+
+
+def _visit(console: Console, page: Page, request: Request, form: FormData) -> Visit:
+    now = console.clock()
+    cookies = request.cookies
+    cookie = cookies.get(cookie_name(console, SESSION_COOKIE), "")
+    signed = sessions.resume(console.state, cookie, now=now, touch=not page.quiet)
+    language = (
+        signed.person.language
+        if signed
+        else cookies.get(cookie_name(console, LANGUAGE_COOKIE), "vi")
+    )
+    if language not in console.catalogues:
+        language = "vi"
+    visitor = cookies.get(cookie_name(console, VISITOR_COOKIE)) or new_secret()
+    return Visit(console, request, form, signed, language, visitor, now)
+
+
+def _told(visit: Visit, error: ThapCanhError) -> Response:
+    if isinstance(error, ForbiddenError):
+        who = visit.signed.actor.name if visit.signed else "visitor"
+        detail = f"{visit.request.method} {visit.request.url.path}"
+        with visit.state.begin() as db:
+            log.record(db, who, "refused", detail, now=visit.now)
+    if visit.request.headers.get("hx-request"):
+        return Response(str(error), error.http_status, media_type="text/plain")
+    return visit.render("error.html", error.http_status, message=error.what, error=error)

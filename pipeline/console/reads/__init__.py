@@ -1,0 +1,1 @@
+"""What pages read from the state and nobody else asks for: one file an area, each with actor and scope."""

@@ -1,0 +1,205 @@
+"""Sources and how they are: what came last, how much, how surely we know the sender.
+
+In: an actor and `now`. Out: `SourceLine` values, the worst first. Health is a function of the figures:
+*off* (not published), *never*, *silent* (nothing for an hour), *ahead* (event times of the future),
+*failing* (parse failures wait), *ok*.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import sqlalchemy as sa
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
+
+from pipeline.access.permissions import scope_for
+from pipeline.console.reads.agencies import Agency, agencies, unknown
+from pipeline.console.reads.scoping import within
+from pipeline.model.errors import NotFoundError
+from pipeline.model.scope import Actor
+from pipeline.state.state import State
+from pipeline.state.tables.intake import DeadLetterRow
+from pipeline.state.tables.register import Source, SourceAddress, SourceKey, SourceSeen
+
+SILENT_AFTER: Final = timedelta(hours=1)
+AHEAD_AFTER: Final = timedelta(minutes=5)
+_ORDER: Final = ("failing", "silent", "ahead", "never", "ok", "off")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """`identity`: strong (a key), weak (listener and address), none."""
+
+    id: str
+    name: str
+    agency: Agency
+    product: str
+    state: str
+    identity: str
+    last_received: datetime | None
+    last_event: datetime | None
+    received: int
+    bytes: int
+    drops: Mapping[str, int]
+    failures: int
+    health: str
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """An open dead letter of a source; `text` is what it holds, decoded for reading."""
+
+    cause: str
+    message: str
+    received: datetime
+    event: str
+    text: str
+
+
+def source_lines(state: State, actor: Actor, *, now: datetime) -> list[SourceLine]:
+    with state.read() as db:
+        lines = _lines(db, actor, sa.true(), now)
+    return sorted(
+        lines, key=lambda line: (_ORDER.index(line.health), line.agency.name_vi, line.name)
+    )
+
+
+def source_line(state: State, actor: Actor, source: str, *, now: datetime) -> SourceLine:
+    with state.read() as db:
+        lines = _lines(db, actor, Source.id == source, now)
+    if not lines:
+        raise NotFoundError("nothing such")
+    return lines[0]
+
+
+def letters(state: State, actor: Actor, source: str, *, limit: int = 20) -> list[Letter]:
+    """The source's newest open dead letters."""
+    scope = scope_for(actor, "dead.read")
+    with state.read() as db:
+        rows = db.scalars(
+            select(DeadLetterRow)
+            .where(
+                DeadLetterRow.source == source,
+                DeadLetterRow.state == "open",
+                within(DeadLetterRow.agency, scope),
+            )
+            .order_by(DeadLetterRow.id.desc())
+            .limit(limit)
+        )
+        return [
+            Letter(
+                cause=row.cause,
+                message=row.message,
+                received=row.received,
+                event=row.event,
+                text=(row.body or b"")[:4096].decode("utf-8", "replace"),
+            )
+            for row in rows
+        ]
+
+
+def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -> list[SourceLine]:
+    names = agencies(db, actor)
+    rows = list(
+        db.scalars(
+            select(Source).where(within(Source.agency, scope_for(actor, "source.read")), which)
+        )
+    )
+    ids = [row.id for row in rows]
+    seen: dict[str, list[SourceSeen]] = {}
+    for one in db.scalars(select(SourceSeen).where(SourceSeen.source.in_(ids))):
+        seen.setdefault(one.source, []).append(one)
+    keyed = set(
+        db.scalars(
+            select(SourceKey.source).where(
+                SourceKey.source.in_(ids),
+                SourceKey.revoked.is_(None),
+                sa.or_(SourceKey.expires.is_(None), SourceKey.expires > now),
+            )
+        )
+    )
+    addressed = set(db.scalars(select(SourceAddress.source).where(SourceAddress.source.in_(ids))))
+    failures = dict(
+        db.execute(
+            select(DeadLetterRow.source, sa.func.count())
+            .where(DeadLetterRow.source.in_(ids), DeadLetterRow.state == "open")
+            .group_by(DeadLetterRow.source)
+        ).tuples()
+    )
+    return [
+        _line(
+            row,
+            names.get(row.agency) or unknown(row.agency),
+            identity="strong" if row.id in keyed else "weak" if row.id in addressed else "none",
+            seen=seen.get(row.id, []),
+            failures=failures.get(row.id, 0),
+            now=now,
+        )
+        for row in rows
+    ]
+
+
+def _line(
+    row: Source,
+    agency: Agency,
+    *,
+    identity: str,
+    seen: list[SourceSeen],
+    failures: int,
+    now: datetime,
+) -> SourceLine:
+    counters: dict[str, int] = {}
+    for one in seen:
+        for name, value in _flat(one.counters):
+            counters[name] = counters.get(name, 0) + value
+    last_received = max((one.last_received for one in seen if one.last_received), default=None)
+    last_event = max((one.last_event for one in seen if one.last_event), default=None)
+    return SourceLine(
+        id=row.id,
+        name=row.name,
+        agency=agency,
+        product=row.product,
+        state=row.state,
+        identity=identity,
+        last_received=last_received,
+        last_event=last_event,
+        received=counters.get("received", 0),
+        bytes=counters.get("bytes", 0),
+        drops={
+            k.removeprefix("dropped."): v for k, v in counters.items() if k.startswith("dropped")
+        },
+        failures=failures,
+        health=health(row.state, last_received, last_event, failures, now),
+    )
+
+
+def _flat(counters: Mapping[str, Any], prefix: str = "") -> list[tuple[str, int]]:
+    flat: list[tuple[str, int]] = []
+    for name, value in counters.items():
+        if isinstance(value, Mapping):
+            flat += _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, int):
+            flat.append((prefix + name, value))
+    return flat
+
+
+def health(
+    state: str,
+    last_received: datetime | None,
+    last_event: datetime | None,
+    failures: int,
+    now: datetime,
+) -> str:
+    if state != "published":
+        return "off"
+    if last_received is None:
+        return "never"
+    if now - last_received > SILENT_AFTER:
+        return "silent"
+    if last_event is not None and last_event - now > AHEAD_AFTER:
+        return "ahead"
+    return "failing" if failures else "ok"

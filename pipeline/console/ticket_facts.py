@@ -1,0 +1,71 @@
+"""A finding as the ticket page explains it: what matched, the raw lines, and when.
+
+In: a `FindingView` and the documents of its samples. Out: `Explained`, with each sample's matched
+fields (each a pivot), its raw line, and a timeline of dots on a line of 1,000 units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from pipeline.console.pivots import fields, first_of, flatten, term
+from pipeline.model import events
+from pipeline.model.clock import from_micros
+from pipeline.tickets.queue import FindingView
+
+FEW: Final = 14  # fields of an event that are shown when the finding names none itself
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One event of a finding. `matched` holds `(field, text, query)`; `raw` is empty where it is gone."""
+
+    event: str
+    time: datetime
+    matched: list[tuple[str, str, str]]
+    raw: str
+    there: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A finding with its samples. `dots` are places (0 to 1,000) of samples between first and last."""
+
+    finding: FindingView
+    samples: list[Sample]
+    dots: list[float]
+
+
+def explain(finding: FindingView, documents: Mapping[str, dict[str, Any]]) -> Explained:
+    samples = [_sample(sample, documents.get(sample["event"])) for sample in finding.samples]
+    length = (finding.last - finding.first).total_seconds()
+    dots = [
+        500.0
+        if not length
+        else round(1000 * (one.time - finding.first).total_seconds() / length, 1)
+        for one in samples
+    ]
+    return Explained(finding, samples, [min(1000.0, max(0.0, dot)) for dot in dots])
+
+
+def _sample(sample: Mapping[str, Any], document: dict[str, Any] | None) -> Sample:
+    named: Mapping[str, Any] = sample.get("fields") or {}
+    pairs: list[tuple[str, Any]] = [
+        (name, one)
+        for name, value in named.items()
+        for one in (value if isinstance(value, list) else [value])
+        if one not in (None, "")
+    ]
+    if not pairs and document is not None:
+        shown = [pair for pair in fields(document) if pair[0] not in events.ENVELOPE]
+        pairs = [(name, one) for name, values in shown[:FEW] for one in values]
+    return Sample(
+        event=sample["event"],
+        time=from_micros(sample["time"]),
+        matched=[(name, str(value), term(name, value)) for name, value in pairs],
+        raw=first_of(flatten(document), events.ORIGINAL) if document is not None else "",
+        there=document is not None,
+    )

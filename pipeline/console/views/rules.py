@@ -1,0 +1,28 @@
+"""The rule list and one rule."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from pipeline.console.reads import rules
+from pipeline.console.visit import Visit
+
+SIZE = 100
+
+
+def list_page(visit: Visit) -> Response:
+    filters = rules.Filters(visit.query("q")[:200], visit.query("level"), visit.query("state"))
+    page = max(1, visit.number(visit.query("page", "1")))
+    lines, total = rules.rule_lines(visit.state, visit.actor, filters, page=page, size=SIZE)
+    return visit.render(
+        "rules.html", lines=lines, total=total, page=page, pages=-(-total // SIZE), filters=filters
+    )
+
+
+def rule_page(visit: Visit) -> Response:
+    line, revisions, changes = rules.one_rule(
+        visit.state, visit.actor, visit.request.path_params["rule"]
+    )
+    asked = visit.query("revision") or line.revision
+    shown = next((one for one in revisions if one.revision == asked), None)
+    return visit.render("rule.html", line=line, revisions=revisions, shown=shown, changes=changes)

@@ -1,0 +1,20 @@
+"""Sources and their state."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from pipeline.console.reads import sources
+from pipeline.console.visit import Visit
+
+
+def list_page(visit: Visit) -> Response:
+    lines = sources.source_lines(visit.state, visit.actor, now=visit.now)
+    return visit.render("sources.html", lines=lines)
+
+
+def source_page(visit: Visit) -> Response:
+    source = visit.request.path_params["source"]
+    line = sources.source_line(visit.state, visit.actor, source, now=visit.now)
+    letters = sources.letters(visit.state, visit.actor, source)
+    return visit.render("source.html", line=line, letters=letters)
