@@ -20,14 +20,16 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
+from pipeline.detect.correlation import Correlation, read_correlation
 from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import Route, Taxonomy
-from pipeline.detect.text import as_text
+from pipeline.detect.text import as_text, fold
 from pipeline.detect.tree import leaves
 from pipeline.model import events
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.detections import Match
+from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
 
 MAX_ENTITY: Final = 200
@@ -60,26 +62,54 @@ class Matcher(Protocol):
 
 
 class _Reading(msgspec.Struct, frozen=True):
-    """What is read of a dataset's rows for one rule: entity fields in order, matched fields."""
+    """What is read of a dataset's rows for one rule: entity fields in order, matched fields, values."""
 
     entity: tuple[str, ...]
     fields: tuple[str, ...]
+    values: tuple[tuple[str, str], ...] = ()  # (Sigma field, column) that correlations ask
 
 
 class ActiveSet:
     """Evaluator over a compiled set and the taxonomy that it was compiled with."""
 
-    def __init__(self, matcher: Matcher, taxonomy: Taxonomy, revisions: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        matcher: Matcher,
+        taxonomy: Taxonomy,
+        revisions: Mapping[str, str],
+        correlations: Sequence[Rule] = (),
+    ) -> None:
         """`revisions` maps the ids of all active rules, unfit ones too, to their revisions."""
         self._matcher, self._taxonomy = matcher, taxonomy
         self._rules = list(matcher.rules)
-        self.ruleset, self.taxonomy = matcher.digest, taxonomy.digest
+        self.taxonomy = taxonomy.digest
         self.facts: dict[str, RuleFacts] = {
             r.id: RuleFacts(r.id, r.revision, r.title, r.level, r.status, r.quiet * 1_000_000)
-            for r in self._rules
+            for r in (*self._rules, *correlations)
         }
         self.unfit = {revisions.get(i, i): why for i, why in matcher.unfit.items()}
+        self.correlations = self._correlations(correlations)
+        self.silent = frozenset(
+            rule for c in self.correlations if not c.generate for rule in c.rules
+        ) - {rule for c in self.correlations if c.generate for rule in c.rules}
+        self._asked: dict[str, dict[str, None]] = defaultdict(dict)
+        for correlation in self.correlations:
+            for rule_id, names in correlation.fields.items():
+                self._asked[rule_id].update(dict.fromkeys(names.values()))
+        running = sorted(self.facts[c.id].revision for c in self.correlations)
+        self.ruleset = content_hash(matcher.digest, *running) if running else matcher.digest
         self._readings: dict[tuple[int, str], _Reading] = {}
+
+    def _correlations(self, given: Sequence[Rule]) -> tuple[Correlation, ...]:
+        known = {r.name: r for r in self._rules if r.name} | {r.id: r for r in self._rules}
+        running: list[Correlation] = []
+        for rule in given:
+            try:
+                running.append(read_correlation(rule, known))
+            except UsageError as error:
+                self.unfit[rule.revision] = str(error)
+                del self.facts[rule.id]
+        return tuple(running)
 
     @cached_property
     def columns(self) -> Mapping[str, frozenset[str] | None]:
@@ -89,7 +119,9 @@ class ActiveSet:
                 for dataset in route.datasets:
                     if dataset in wanted:
                         reading = self._reading(place, dataset)
-                        wanted[dataset].update(reading.entity, reading.fields)
+                        wanted[dataset].update(
+                            reading.entity, reading.fields, (c for _, c in reading.values)
+                        )
         whole = self._matcher.keyword_datasets
         return {d: None if d in whole else frozenset(c) for d, c in wanted.items()}
 
@@ -99,13 +131,13 @@ class ActiveSet:
         if not pairs:
             return []
         place = {row: n for n, row in enumerate(sorted({row for row, _ in pairs}))}
-        entity_columns = {c for _, rule in pairs for c in self._reading(rule, dataset).entity}
-        known = [c for c in (*_ENVELOPE, *sorted(entity_columns)) if c in table.column_names]
-        taken = table.select(list(dict.fromkeys(known))).take(list(place)).to_pylist()
+        readings = {rule: self._reading(rule, dataset) for _, rule in pairs}
+        columns = {c for r in readings.values() for c in (*r.entity, *(c for _, c in r.values))}
+        taken = _rows(table, (*_ENVELOPE, *sorted(columns)), list(place))
         matches: list[tuple[Match, str, int, int]] = []
         for row, rule in pairs:
             values = taken[place[row]]
-            entity, field = _entity(values, self._reading(rule, dataset).entity)
+            entity, field = _entity(values, readings[rule].entity)
             facts = self.facts[self._rules[rule].id]
             match = Match(
                 facts.id,
@@ -119,7 +151,15 @@ class ActiveSet:
             )
             matches.append((match, field, row, rule))
         shown = self._samples(dataset, table, matches)
-        return [Hit(match, field, shown.get((row, rule))) for match, field, row, rule in matches]
+        return [
+            Hit(
+                match,
+                field,
+                shown.get((row, rule)),
+                _values(taken[place[row]], readings[rule]) if match.rule in self._asked else None,
+            )
+            for match, field, row, rule in matches
+        ]
 
     def _samples(
         self, dataset: str, table: Any, matches: Iterable[tuple[Match, str, int, int]]
@@ -138,10 +178,9 @@ class ActiveSet:
             by_rule[rule].append(row)
         shown: dict[tuple[int, int], dict[str, str]] = {}
         for rule, rows in by_rule.items():
-            columns = [c for c in self._reading(rule, dataset).fields if c in table.column_names]
-            taken = table.select([events.ID, *columns]).take(rows).to_pylist()
-            for row, values in zip(rows, taken, strict=True):
-                shown[row, rule] = {c: t for c in columns if (t := _shown(values[c]))}
+            columns = self._reading(rule, dataset).fields
+            for row, values in zip(rows, _rows(table, columns, rows), strict=True):
+                shown[row, rule] = {c: t for c in columns if (t := _shown(values.get(c)))}
         return shown
 
     def _reading(self, place: int, dataset: str) -> _Reading:
@@ -149,14 +188,19 @@ class ActiveSet:
         if found is None:
             rule = self._rules[place]
             routes = [r for r in self._taxonomy.routes_for(rule.logsource) if dataset in r.datasets]
-            found = self._readings[place, dataset] = _reading(rule, routes, self._taxonomy)
+            found = self._readings[place, dataset] = _reading(
+                rule, routes, self._taxonomy, self._asked.get(rule.id, ())
+            )
         return found
 
 
-def _reading(rule: Rule, routes: Sequence[Route], taxonomy: Taxonomy) -> _Reading:
+def _reading(
+    rule: Rule, routes: Sequence[Route], taxonomy: Taxonomy, correlated: Iterable[str]
+) -> _Reading:
     asked = [leaf.field for leaf in leaves(rule.body) if leaf.field] if rule.body else []
     entity: dict[str, None] = {}
     fields: dict[str, None] = {}
+    values: dict[tuple[str, str], None] = {}
     for route in routes:
         entity.update(dict.fromkeys(route.entity))
         names = taxonomy.maps.get(route.map)
@@ -164,7 +208,32 @@ def _reading(rule: Rule, routes: Sequence[Route], taxonomy: Taxonomy) -> _Readin
             column = names.column(field) if names else None
             if column is not None:
                 fields[column] = None
-    return _Reading(tuple(entity), tuple(fields))
+        for field in correlated:  # a name that the route does not know is taken for a column's
+            values[field, (names.column(field) if names else None) or field] = None
+    return _Reading(tuple(entity), tuple(fields), tuple(values))
+
+
+def _rows(table: Any, columns: Iterable[str], rows: Sequence[int]) -> list[dict[str, Any]]:
+    """The rows' values of the columns; what is no column, or empty in it, from `thapcanh.extra`."""
+    wanted = list(dict.fromkeys(columns))
+    known = [c for c in (events.ID, *wanted, events.EXTRA) if c in table.column_names]
+    taken: list[dict[str, Any]] = table.select(list(dict.fromkeys(known))).take(rows).to_pylist()
+    for values in taken:
+        extra = dict(values.pop(events.EXTRA, None) or ())
+        for column in wanted:
+            if values.get(column) is None and column in extra:
+                values[column] = extra[column]
+    return taken
+
+
+def _values(row: Mapping[str, Any], reading: _Reading) -> dict[str, str]:
+    """Sigma field → folded text, of those that have a value; the first of several columns that has."""
+    found: dict[str, str] = {}
+    for field, column in reading.values:
+        text, _ = _entity(row, (column,))
+        if text:
+            found.setdefault(field, fold(text))
+    return found
 
 
 def _entity(values: Mapping[str, Any], columns: Sequence[str]) -> tuple[str, str]:
@@ -221,4 +290,6 @@ class ActiveRules:
         book = rules_from_texts(active_texts(self._state, schedule), cache=self._cache)
         keep_effective(self._state, book, now)
         matcher = compile_rules(book.rules, taxonomy, cache=self._cache)
-        return ActiveSet(matcher, taxonomy, {r.id: r.revision for r in book.rules})
+        return ActiveSet(
+            matcher, taxonomy, {r.id: r.revision for r in book.rules}, book.correlations
+        )

@@ -46,11 +46,13 @@ class RuleFacts(msgspec.Struct, frozen=True):
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A match, the field that its entity was read from, and the matched fields (None: no sample)."""
+    """A match, the field that its entity was read from, the matched fields (None: no sample), and the
+    values that correlations ask of it (None: none reads its rule)."""
 
     match: Match
     entity_field: str = ""
     fields: dict[str, str] | None = None
+    values: dict[str, str] | None = None
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -74,7 +76,7 @@ def apply_hits(
     now: datetime,
 ) -> Applied:
     """Bring the findings up to date with the hits. Applying any of them again changes nothing."""
-    next_numbers(session, COUNTER, 0)  # one writer of findings at a time, on PostgreSQL too
+    lock_findings(session)
     by_rule: dict[str, dict[tuple[str, str], Hit]] = defaultdict(dict)
     for hit in hits:
         by_rule[hit.match.rule].setdefault((hit.match.event, hit.match.entity), hit)
@@ -117,6 +119,11 @@ def apply_hits(
         extended=len(steps) - len(born),
         absorbed=sum(len(c.absorbed) for c, _ in steps),
     )
+
+
+def lock_findings(session: Session) -> None:
+    """One writer of findings at a time, on PostgreSQL too, until the transaction ends."""
+    next_numbers(session, COUNTER, 0)
 
 
 def _known(

@@ -25,7 +25,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect import coverage, leases
-from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits
+from pipeline.detect.correlation import Correlation
+from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
+from pipeline.detect.stored import correlate, prune
 from pipeline.detect.window import Slice, Tallies, next_window, slices
 from pipeline.model import events
 from pipeline.model.clock import utc_now
@@ -63,6 +65,16 @@ class Evaluator(Protocol):
     @property
     def columns(self) -> Mapping[str, frozenset[str] | None]:
         """The datasets that some rule reads, and of each the columns (None: all of them)."""
+        ...
+
+    @property
+    def correlations(self) -> Sequence[Correlation]:
+        """Those that run over the stored matches of the set's rules."""
+        ...
+
+    @property
+    def silent(self) -> frozenset[str]:
+        """Rules that only correlations read: their matches make no findings of their own."""
         ...
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
@@ -118,6 +130,7 @@ def run_once(
         cursors = cursors_of(session, schedule)
         window = next_window(cursors, watermark, limits.window)
         _bury(session, schedule, clock())
+        prune(session, evaluator.correlations, clock())
         if not window:
             leases.give_back(session, lease)
             return None
@@ -292,7 +305,7 @@ class _Job:
         with self.state.begin() as session:
             if self.lease is not None:
                 leases.hold(session, self.lease, now=now, seconds=self.limits.lease)
-            applied = apply_hits(session, piece.hits, self.evaluator.facts, run=self.run, now=now)
+            applied = self._apply(session, piece, now)
             step("run.findings")
             coverage.extend(
                 session,
@@ -315,6 +328,18 @@ class _Job:
             session.flush()
             step("run.before_commit")
         return applied
+
+    def _apply(self, session: Session, piece: Slice, now: datetime) -> Applied:
+        facts = self.evaluator.facts
+        hits = [hit for hit in piece.hits if hit.match.rule not in self.evaluator.silent]
+        if self.evaluator.correlations:
+            lock_findings(
+                session
+            )  # before stored matches are read: two writers must see each other's
+            hits += correlate(
+                session, self.evaluator.correlations, piece.hits, facts, run=self.run, now=now
+            )
+        return apply_hits(session, hits, facts, run=self.run, now=now)
 
     def _fail(self, text: str) -> None:
         with self.state.begin() as session:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.model import events
 from pipeline.model.detections import Level, Match, Window
@@ -134,6 +135,8 @@ class PlainEvaluator:
         self.facts = {"r": RuleFacts("r", revision, "Mimikatz", Level(level), status, quiet)}
         self.unfit = dict(unfit or {})
         self.columns = {"windows.sysmon": frozenset({"process.name", "host.name"})}
+        self.correlations: tuple[Correlation, ...] = ()
+        self.silent: frozenset[str] = frozenset()
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         hits = []
@@ -151,5 +154,7 @@ class PlainEvaluator:
                     row[events.NODE],
                     row[events.SEQUENCE],
                 )
-                hits.append(Hit(match, "host.name", {"process.name": row["process.name"]}))
+                fields = {"process.name": row["process.name"]}
+                values = {"host": row["host.name"]} if self.correlations else None
+                hits.append(Hit(match, "host.name", fields, values))
         return hits

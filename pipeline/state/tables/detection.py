@@ -98,6 +98,7 @@ class MatchBlob(Base):
     last_time: Mapped[datetime]
     rows: Mapped[int]
     body: Mapped[bytes]
+    created: Mapped[datetime] = mapped_column(index=True)
 
 
 class FindingRow(Base):

@@ -453,10 +453,12 @@ def upgrade() -> None:
         sa.Column("last_time", sa.BigInteger(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["run"], ["run.id"], name=op.f("fk_match_blob_run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_match_blob")),
     )
     with op.batch_alter_table("match_blob", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_match_blob_created"), ["created"], unique=False)
         batch_op.create_index("ix_match_blob_last_time", ["last_time"], unique=False)
 
     op.create_table(
