@@ -36,7 +36,7 @@ def fields(line: str) -> dict[str, Value]:
         if any(value.__class__ is float and abs(value) >= 2.0**63 for value in found.values()):
             found = flatten(exact(line))
         return found or {"message": line}
-    elif "CEF:" in line:
+    if "CEF:" in line:
         found = dict(cef_parts(line) or {})
     elif "LEEF:" in line:
         found = dict(leef_parts(line) or {})
