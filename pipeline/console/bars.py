@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from pipeline.console.spans import Span
+from pipeline.model.clock import EPOCH
 
 WIDTH, HEIGHT = 1000.0, 100.0
 
@@ -31,20 +32,21 @@ class Bar:
 def bars(counts: Iterable[tuple[datetime, int]], span: Span) -> list[Bar]:
     found = sorted((moment, count) for moment, count in counts if count)
     most = max((count for _, count in found), default=0)
-    length = (span.stop - span.start).total_seconds() + span.step.total_seconds()
-    width = WIDTH * span.step.total_seconds() / length
+    # Stores count in steps since 1970: the axis holds every whole step that the span touches.
+    low = EPOCH + (span.start - EPOCH) // span.step * span.step
+    steps = -((low - span.stop) // span.step)
+    width = WIDTH / steps
+    gap = min(2.0, width / 4)
     made = []
     for moment, count in found:
-        offset = (moment - span.start).total_seconds() + span.step.total_seconds()
-        x = min(max(0.0, WIDTH * offset / length - width), WIDTH - width)
+        place = min(max(0.0, (moment - low) / span.step), steps - 1.0)
         height = max(2.0, HEIGHT * count / most)
-        gap = min(2.0, width / 4)
         made.append(
             Bar(
                 start=moment,
                 stop=moment + span.step,
                 count=count,
-                x=round(x + gap / 2, 2),
+                x=round(place * width + gap / 2, 2),
                 y=round(HEIGHT - height, 2),
                 width=round(width - gap, 2),
                 height=round(height, 2),

@@ -42,7 +42,7 @@ class Catalogue:
 
     def span(self, span: timedelta) -> str:
         """``3 phút``, ``3 minutes``: the largest unit alone."""
-        return format_timedelta(abs(span), locale=self.locale, threshold=1.2)
+        return format_timedelta(abs(span), locale=self.locale)
 
     def ago(self, moment: datetime, now: datetime) -> str:
         """``3 phút trước``; a clock that is ahead is said to be ahead."""

@@ -3,16 +3,17 @@
 In: any text of an event. Out: markup in which every character that a reader could not see, or that
 would reorder what they see, stands as a marked picture of itself::
 
-    "evil\\u202egpj.exe\\x1b[31m"  →  evil<b class="odd" title="U+202E RIGHT-TO-LEFT OVERRIDE">⟦202E⟧</b>gpj.exe…
+    "evil\\u202egpj.exe\\x1b[31m"  →  evil<b class="odd" title="U+202E RIGHT-TO-LEFT OVERRIDE">⟦202E⟧</b>gpj…
 
-C0 controls become Unicode's control pictures (␛ for ESC), everything else its code point. HTML is
-escaped by the same pass. Evidence itself is not changed: only its display is.
+C0 controls stand under their names (ESC, BEL), everything else under its code point. HTML is escaped by
+the same pass. Evidence itself is not changed: only its display is.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
 from typing import Final
 
 from markupsafe import Markup, escape
@@ -26,6 +27,11 @@ _ODD = re.compile(
     "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
+_NAMES: Final = (
+    "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI "
+    "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
+)
+_CONTROLS: Final = tuple(_NAMES.split())
 _MARKS = re.compile(
     "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4,}"
 )
@@ -33,12 +39,7 @@ _MARKS = re.compile(
 
 def _picture(char: str) -> Markup:
     code = ord(char)
-    if code < 0x20:
-        shown = chr(0x2400 + code)
-    elif code == 0x7F:
-        shown = "\u2421"
-    else:
-        shown = f"⟦{code:04X}⟧"
+    shown = f"⟦{_CONTROLS[code]}⟧" if code < 0x20 else f"⟦{code:04X}⟧"
     title = f"U+{code:04X} {unicodedata.name(char, '')}".strip()
     return Markup('<b class="odd" title="{}">{}</b>').format(title, shown)
 
@@ -63,6 +64,25 @@ def safe_text(value: object, *, lines: bool = False, longest: int = LONGEST) -> 
     parts.append(_plain(text[at:]))
     if cut > 0:
         parts.append(Markup('<b class="odd">… +{}</b>').format(cut))
+    return Markup("").join(parts)
+
+
+def marked_text(value: str, words: Collection[str], *, longest: int = LONGEST) -> Markup:
+    """A raw line with every occurrence of the words (what matched) marked; lines stand as in ``<pre>``."""
+    text = value[:longest]
+    wanted = sorted({word for word in words if len(word) >= 3}, key=len, reverse=True)[:40]
+    if not wanted:
+        return safe_text(value, lines=True, longest=longest)
+    split = re.split("(" + "|".join(map(re.escape, wanted)) + ")", text, flags=re.IGNORECASE)
+    parts = [
+        Markup("<mark>{}</mark>").format(safe_text(part, lines=True))
+        if place % 2
+        else safe_text(part, lines=True)
+        for place, part in enumerate(split)
+        if part
+    ]
+    if len(value) > longest:
+        parts.append(Markup('<b class="odd">… +{}</b>').format(len(value) - longest))
     return Markup("").join(parts)
 
 

@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from pipeline.console import labels
 from pipeline.console.catalogues import NAMES, Catalogue
-from pipeline.console.safe_text import is_odd, safe_text
+from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
 
 FOLDER: Final = Path(__file__).parent
@@ -77,6 +77,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
 
     made.filters |= {
         "safe_text": safe_text,
+        "marked": marked_text,
         "odd": is_odd,
         "label": label,
         "when": when,

@@ -71,7 +71,11 @@ class FakeStore:
         return sorted(counts.items())
 
     def get(
-        self, ids: Sequence[str], *, scope: Scope, when: TimeRange = TimeRange()  # noqa: B008
+        self,
+        ids: Sequence[str],
+        *,
+        scope: Scope,
+        when: TimeRange = TimeRange(),  # noqa: B008
     ) -> list[dict[str, Any]]:
         found = {flatten(d)["event.id"]: d for d in self._chosen("", scope, when)}
         return [found[one] for one in ids if one in found]

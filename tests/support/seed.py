@@ -64,13 +64,9 @@ def seed(state: State, now: datetime) -> FakeStore:
     beginning.ensure_centre(state, now=now)
     with state.begin() as db:
         for key, vi, en, level, drill in AGENCIES:
-            db.add(
-                Agency(id=key, name_vi=vi, name_en=en, level=level, drill=drill, valid_from=now)
-            )
+            db.add(Agency(id=key, name_vi=vi, name_en=en, level=level, drill=drill, valid_from=now))
     for person, name, role, agencies in PEOPLE:
-        people.add(
-            state, OPERATOR, person=person, name=name, role=role, agencies=agencies, now=now
-        )
+        people.add(state, OPERATOR, person=person, name=name, role=role, agencies=agencies, now=now)
     _sources(state, now)
     _runs(state, now)
     with state.begin() as db:
@@ -173,9 +169,13 @@ def _document(
     event: str, time: datetime, product: str, agency: str, field: str, entity: str, place: int
 ) -> dict[str, Any]:
     group, _, name = field.partition(".")
-    original = HOSTILE if product == "linux_auth" else (
-        f"<134>{time:%b %d %H:%M:%S} {entity} {product}: "
-        f'event={place} user="administrator" cmd="{COMMANDS[place % 3]}"'
+    original = (
+        HOSTILE
+        if product == "linux_auth"
+        else (
+            f"<134>{time:%b %d %H:%M:%S} {entity} {product}: "
+            f'event={place} user="administrator" cmd="{COMMANDS[place % 3]}"'
+        )
     )
     document: dict[str, Any] = {
         "@timestamp": to_iso(time),
@@ -264,7 +264,10 @@ def _sources(state: State, now: datetime) -> None:
                         node="collect-1",
                         last_received=seen,
                         last_event=seen - timedelta(seconds=2),
-                        counters={"received": 18_204 * (place + 3), "bytes": 9_301_221 * (place + 1)},
+                        counters={
+                            "received": 18_204 * (place + 3),
+                            "bytes": 9_301_221 * (place + 1),
+                        },
                     )
                 )
             for letter in range(letters):
@@ -290,7 +293,14 @@ def _runs(state: State, now: datetime) -> None:
         db.add(Cursor(schedule="main", node="collect-1", position=61_200))
         db.add(
             Settlement(
-                node="collect-1", first=1, last=61_340, stored=61_338, known=0, refused=2, dropped=0, at=now
+                node="collect-1",
+                first=1,
+                last=61_340,
+                stored=61_338,
+                known=0,
+                refused=2,
+                dropped=0,
+                at=now,
             )
         )
         for place in range(12):

@@ -118,7 +118,9 @@ def lags(state: State, actor: Actor) -> list[Lag]:
         marks = dict(
             db.execute(
                 select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
-            ).tuples()
+            )
+            .tuples()
+            .all()
         )
         schedules = list(db.scalars(select(ScheduleRow).order_by(ScheduleRow.name)))
         at = {(row.schedule, row.node): row.position for row in db.scalars(select(Cursor))}

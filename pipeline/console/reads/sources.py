@@ -128,7 +128,9 @@ def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -
             select(DeadLetterRow.source, sa.func.count())
             .where(DeadLetterRow.source.in_(ids), DeadLetterRow.state == "open")
             .group_by(DeadLetterRow.source)
-        ).tuples()
+        )
+        .tuples()
+        .all()
     )
     return [
         _line(
