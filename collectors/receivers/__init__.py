@@ -1,0 +1,1 @@
+"""Receivers: one file per transport, all behind the contract in `collectors.receivers.base`."""

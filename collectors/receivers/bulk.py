@@ -1,0 +1,155 @@
+"""Elasticsearch's ``_bulk`` body: documents out of it, and the answer that a shipper expects.
+
+In: the decompressed body, say::
+
+    {"create":{"_index":"winlogbeat-8.19"}}
+    {"@timestamp":"2026-11-24T09:00:00Z","event":{"code":"4625"},…}
+
+Out: `Bulk` with each document's bytes as they came, and `answer` with an item per action, in order.
+``create`` and ``index`` are taken; ``update`` and ``delete`` are refused item by item, as a log cannot be
+changed. Pure: a resent body gives the same answer, ids included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from pipeline.model.errors import UsageError
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Meta(msgspec.Struct, gc=False):
+    index: str | None = msgspec.field(name="_index", default=None)
+    id: str | None = msgspec.field(name="_id", default=None)
+
+
+class _Action(msgspec.Struct, gc=False):
+    create: _Meta | None = None
+    index: _Meta | None = None
+    update: _Meta | None = None
+    delete: _Meta | None = None
+
+
+_decode_action = msgspec.json.Decoder(_Action).decode
+
+
+@dataclass(slots=True)
+class Item:
+    """One action: what to answer. `error` is None for a document that is taken."""
+
+    action: str
+    index: str
+    id: str | None
+    error: tuple[int, str, str] | None = None
+
+
+@dataclass(slots=True)
+class Bulk:
+    """`documents` are the bytes that are taken, each with the id that its sender gave it, or None."""
+
+    items: list[Item] = field(default_factory=list)
+    documents: list[tuple[bytes, str | None]] = field(default_factory=list)
+
+
+def parse(body: bytes, default_index: str, max_record: int) -> Bulk:
+    """Raises UsageError when the lines are no pairs of action and document: then nothing is taken."""
+    bulk = Bulk()
+    known: dict[bytes, tuple[str, _Meta]] = {}
+    lines = body.split(b"\n")
+    number, count = 0, len(lines)
+    while number < count:
+        line = lines[number]
+        number += 1
+        if not line or line == b"\r":
+            continue
+        action, meta = known.get(line) or _action(line, number)
+        if meta.id is None and len(known) < 1000:
+            known[line] = (action, meta)
+        item = Item(action, meta.index or default_index, meta.id)
+        bulk.items.append(item)
+        if action == "delete":
+            item.error = _REFUSED
+            continue
+        document = lines[number].rstrip(b"\r") if number < count else b""
+        number += 1
+        if action == "update":
+            item.error = _REFUSED
+        elif not document:
+            item.error = (400, "parse_exception", "the document is missing or empty")
+        elif len(document) > max_record:
+            item.error = (413, "document_too_large", f"more than {max_record} bytes")
+        else:
+            bulk.documents.append((document, meta.id))
+    return bulk
+
+
+_REFUSED = (400, "illegal_argument_exception", "only create and index are taken")
+
+
+def _action(line: bytes, number: int) -> tuple[str, _Meta]:
+    try:
+        action = _decode_action(line)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"Malformed action/metadata line [{number}]",
+            got=repr(line[:80]),
+            expected='{"create":{…}} or {"index":{…}}',
+        ) from error
+    for name in ("create", "index", "update", "delete"):
+        meta: _Meta | None = getattr(action, name)
+        if meta is not None:
+            return name, meta
+    raise UsageError(
+        f"Malformed action/metadata line [{number}]", got=repr(line[:80]), expected="an action"
+    )
+
+
+def answer(bulk: Bulk, request: bytes, took: int, filter_path: str = "") -> bytes:
+    """The response's body. Ids that the sender left to us follow from the request's hash.
+
+    With a `filter_path` that leaves ids out (as Beats and Logstash ask) items are short.
+    """
+    short = bool(filter_path) and "_id" not in filter_path and "items.*.error" in filter_path
+    prefix = request.hex()[:14]
+    parts: list[bytes] = []
+    errors = False
+    opening: dict[tuple[str, str], bytes] = {}
+    for number, item in enumerate(bulk.items):
+        if item.error is not None:
+            errors = True
+            parts.append(_failed(item))
+        elif short:
+            parts.append(b'{"%s":{"status":201}}' % item.action.encode())
+        else:
+            start = opening.get((item.action, item.index))
+            if start is None:
+                start = b'{"%s":{"_index":%s,"_id":' % (item.action.encode(), _encode(item.index))
+                opening[item.action, item.index] = start
+            ident = b'"%s%06d"' % (prefix.encode(), number) if item.id is None else _encode(item.id)
+            parts.append(start + ident + _CREATED % number)
+    return b'{"errors":%s,"took":%d,"items":[%s]}' % (
+        b"true" if errors else b"false",
+        took,
+        b",".join(parts),
+    )
+
+
+_CREATED = (
+    b',"_version":1,"result":"created","_shards":{"total":1,"successful":1,"failed":0},'
+    b'"_seq_no":%d,"_primary_term":1,"status":201}}'
+)
+
+
+def _failed(item: Item) -> bytes:
+    assert item.error is not None
+    status, kind, reason = item.error
+    body = {
+        "_index": item.index,
+        "_id": item.id,
+        "status": status,
+        "error": {"type": kind, "reason": reason},
+    }
+    return _encode({item.action: body})

@@ -1,0 +1,97 @@
+"""Who sent it: from a key, or from listener and address; never from what a record says.
+
+In: a key as the sender gave it, or the address of a socket's other end. Out: the source's identity,
+or None, and then the sender is refused and counted as a knock.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from collectors.receivers import keys
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+_REMEMBERED: Final = 100_000
+
+
+@dataclass(frozen=True, slots=True)
+class SourceIdentity:
+    """`weak`: known by listener and address only, as syslog without TLS is."""
+
+    source: str
+    agency: str
+    product: str
+    weak: bool = False
+
+
+class SourceDirectory(Protocol):
+    """Lookups answer from memory at once; `refresh` may wait for the register."""
+
+    def by_key(self, key_id: str, secret: str) -> SourceIdentity | None: ...
+
+    def by_address(self, listener: str, address: str) -> SourceIdentity | None: ...
+
+    def refresh(self) -> None:
+        """Read the register again. Called from a thread every few seconds and on unknown keys."""
+
+
+class AddressBook:
+    """Ranges of addresses per listener; the narrowest range wins."""
+
+    def __init__(self, entries: Iterable[tuple[str, str, SourceIdentity]]) -> None:
+        self._ranges: dict[str, list[tuple[Network, SourceIdentity]]] = {}
+        self._known: dict[tuple[str, str], SourceIdentity | None] = {}
+        for listener, network, identity in entries:
+            parsed = ipaddress.ip_network(network, strict=False)
+            self._ranges.setdefault(listener, []).append((parsed, identity))
+        for ranges in self._ranges.values():
+            ranges.sort(key=lambda entry: -entry[0].prefixlen)
+
+    def find(self, listener: str, address: str) -> SourceIdentity | None:
+        key = (listener, address)
+        try:
+            return self._known[key]
+        except KeyError:
+            pass
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[key] = found = self._search(listener, address)
+        return found
+
+    def _search(self, listener: str, address: str) -> SourceIdentity | None:
+        try:
+            parsed = ipaddress.ip_address(address.partition("%")[0])
+        except ValueError:
+            return None
+        if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+            parsed = parsed.ipv4_mapped
+        for network, identity in self._ranges.get(listener, ()):
+            if parsed in network:  # of the other IP version: never in
+                return identity
+        return None
+
+
+class FixedDirectory:
+    """A directory that is given whole: for tests, and for tools without a register."""
+
+    def __init__(
+        self,
+        addresses: Iterable[tuple[str, str, SourceIdentity]] = (),
+        secrets: Mapping[str, tuple[str, SourceIdentity]] | None = None,
+    ) -> None:
+        """`addresses` of (listener, network, identity); `secrets` of key id → (secret, identity)."""
+        self._book = AddressBook(addresses)
+        self._keys = {k: (keys.hashed(s), identity) for k, (s, identity) in (secrets or {}).items()}
+
+    def by_key(self, key_id: str, secret: str) -> SourceIdentity | None:
+        found = self._keys.get(key_id)
+        return found[1] if keys.matches(secret, found[0] if found else b"") and found else None
+
+    def by_address(self, listener: str, address: str) -> SourceIdentity | None:
+        return self._book.find(listener, address)
+
+    def refresh(self) -> None:
+        return

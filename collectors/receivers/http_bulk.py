@@ -1,0 +1,309 @@
+"""HTTP: Elasticsearch's ``_bulk``, and plain ``POST /ingest/{source}``. Delivery: acknowledged.
+
+In: requests with a source's API key (`keys`). Out: a record per document or line. The answer goes out
+after the spool's fsync. A request is in the spool wholly or not at all; the same request again (same key,
+path and decompressed body within ten minutes, also across a kill) is answered as before and not stored
+again. No room: 429 with Retry-After; a failing disk or a stopping collector: 503 with Retry-After.
+
+::
+
+    curl -H "Authorization: ApiKey $KEY" --data-binary @auth.log http://127.0.0.1:9700/ingest/q1-web-01
+    {"source":"q1-web-01","accepted":812}
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import re
+import socket
+import time
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from typing import Any, ClassVar
+from urllib.parse import parse_qs
+
+import uvicorn
+
+from collectors.receivers import bulk, handshakes, http_body, keys
+from collectors.receivers.base import Delivery, cannot_listen, tls_context
+from collectors.receivers.directory import SourceIdentity
+from collectors.receivers.intake import Intake, now
+from collectors.spool import Draft, SpoolFullError, SpoolIOError
+from pipeline.model.errors import ForbiddenError, ThapCanhError, UsageError
+from pipeline.settings.values import Listener
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+_BULK = re.compile(r"/(?:([^/]+)/)?(?:_doc/)?_bulk/?")
+_INGEST = re.compile(r"/ingest/([^/]+)/?")
+_RETRY_AFTER = b"5"
+
+
+class UnknownKeyError(UsageError):
+    http_status = 401
+
+
+class _Server(uvicorn.Server):
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the collector's business."""
+        yield
+
+
+class HttpBulk:
+    delivery: ClassVar[Delivery] = Delivery.ACKNOWLEDGED
+
+    def __init__(self, listener: Listener, intake: Intake) -> None:
+        self._listener, self._intake = listener, intake
+        self.port = listener.port
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._bodies = 0
+
+    @property
+    def name(self) -> str:
+        return self._listener.name
+
+    async def start(self) -> None:
+        tls = tls_context(self._listener)  # told before uvicorn reads the same files in its own way
+        config = uvicorn.Config(
+            self._app, log_config=None, access_log=False, lifespan="off",
+            interface="asgi3", ws="none", http="h11",
+            server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
+            limit_concurrency=self._intake.limits.connections, h11_max_incomplete_event_size=65536,
+            timeout_graceful_shutdown=1,
+        )  # fmt: skip
+        config.load()
+        config.ssl = tls
+        bound = self._bind()
+        self.port = bound.getsockname()[1]
+        self._server = _Server(config)
+        self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn tells by no event
+            await asyncio.sleep(0.005)
+
+    async def stop(self, grace: float) -> None:
+        if self._server is None or self._serving is None:
+            return
+        self._server.should_exit = True
+        await asyncio.wait({self._serving}, timeout=grace)
+        if not self._serving.done():
+            self._server.force_exit = True
+            await asyncio.wait({self._serving}, timeout=0.2)
+
+    def sweep(self) -> None:
+        return
+
+    def _bind(self) -> socket.socket:
+        family = socket.AF_INET6 if ":" in self._listener.address else socket.AF_INET
+        bound = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind((self._listener.address, self._listener.port))
+            bound.listen(512)  # now, so that a port in use is found here
+        except OSError as error:
+            bound.close()
+            raise cannot_listen(self._listener, error) from error
+        return bound
+
+    async def _app(
+        self, scope: MutableMapping[str, Any], receive: http_body.Receive, send: Send
+    ) -> None:
+        if scope["type"] != "http":
+            return
+        headers = dict(scope["headers"])
+        try:
+            identity = await self._identify(scope, headers)
+            status, body = await self._route(scope, headers, receive, identity)
+        except http_body.BodyGoneError:
+            return
+        except ThapCanhError as error:
+            await _drain(receive, error)
+            status, body = error.http_status, _error_body(error)
+        await _respond(send, status, body, headers, head=scope["method"] == "HEAD")
+
+    async def _identify(
+        self, scope: MutableMapping[str, Any], headers: dict[bytes, bytes]
+    ) -> SourceIdentity:
+        given = keys.from_header(headers.get(b"authorization", b"").decode("latin-1"))
+        identity = await self._intake.by_key(*given) if given else None
+        if identity is None:
+            self._intake.knock(self.name, _peer(scope))
+            raise UnknownKeyError(
+                "the API key is missing, unknown, expired or revoked",
+                where="Authorization",
+                expected="ApiKey base64(id:key)",
+                remedy="Ask the security centre for a key of this source",
+            )
+        return identity
+
+    async def _route(
+        self,
+        scope: MutableMapping[str, Any],
+        headers: dict[bytes, bytes],
+        receive: http_body.Receive,
+        identity: SourceIdentity,
+    ) -> tuple[int, bytes]:
+        method, path = scope["method"], scope["path"]
+        if method in {"POST", "PUT"}:
+            if match := _BULK.fullmatch(path):
+                query = parse_qs(scope["query_string"].decode("latin-1"))
+                filter_path = ",".join(query.get("filter_path", []))
+                async with self._body(receive, headers) as body:
+                    return await self._bulk(body, match[1] or "logs", filter_path, scope, identity)
+            if match := _INGEST.fullmatch(path):
+                if match[1] != identity.source:
+                    raise ForbiddenError("this key is another source's", where=path)
+                async with self._body(receive, headers) as body:
+                    return await self._ingest(body, scope, identity)
+        known = handshakes.answer(method, path)
+        if known is not None:
+            async with self._body(receive, headers):
+                return known
+        return 404, _error_body(UsageError("nothing is served here", where=f"{method} {path}"), 404)
+
+    @contextlib.asynccontextmanager
+    async def _body(
+        self, receive: http_body.Receive, headers: dict[bytes, bytes]
+    ) -> Any:  # an async iterator of bytes; contextlib wraps it
+        limits = self._intake.limits
+        if self._intake.stopping:
+            raise SpoolIOError("the collector is stopping", remedy="Try again")
+        if self._bodies >= limits.bodies_in_hand:
+            raise SpoolFullError("too many requests in hand", remedy="Try again")
+        length = headers.get(b"content-length", b"")
+        reserved = min(int(length), limits.body) if length.isdigit() else 1 << 20
+        self._bodies += reserved
+        try:
+            raw = await http_body.read(receive, limits.body)
+            encoding = headers.get(b"content-encoding", b"").decode("latin-1")
+            if encoding and len(raw) > 65536:
+                body = await asyncio.to_thread(http_body.decompress, raw, encoding, limits.body)
+            else:
+                body = http_body.decompress(raw, encoding, limits.body)
+            self._bodies += len(body)
+            reserved += len(body)
+            yield body
+        finally:
+            self._bodies -= reserved
+
+    async def _bulk(
+        self,
+        body: bytes,
+        index: str,
+        filter_path: str,
+        scope: MutableMapping[str, Any],
+        identity: SourceIdentity,
+    ) -> tuple[int, bytes]:
+        began = time.monotonic()
+        request = _request_hash(identity.source, scope["path"], body)
+        parsed = bulk.parse(body, index, self._intake.limits.record)
+        moment, peer = now(), _peer(scope)
+        drafts = [
+            Draft(
+                identity.source,
+                moment,
+                document,
+                (b"_id:" + ident.encode()) if ident else b"",
+                peer,
+            )
+            for document, ident in parsed.documents
+        ]
+        refused = len(parsed.items) - len(drafts)
+        await self._store(identity, drafts, request, refused, len(body))
+        took = int((time.monotonic() - began) * 1000)
+        return 200, bulk.answer(parsed, request, took, filter_path)
+
+    async def _ingest(
+        self, body: bytes, scope: MutableMapping[str, Any], identity: SourceIdentity
+    ) -> tuple[int, bytes]:
+        request = _request_hash(identity.source, scope["path"], body)
+        limit, moment, peer = self._intake.limits.record, now(), _peer(scope)
+        lines = [stripped for line in body.split(b"\n") if (stripped := line.rstrip(b"\r"))]
+        cut = sum(len(line) > limit for line in lines)
+        if cut:
+            self._intake.counters.of(self.name, identity.source).note("cut", cut)
+        drafts = [Draft(identity.source, moment, line[:limit], peer=peer) for line in lines]
+        await self._store(identity, drafts, request, 0, len(body))
+        return 200, json.dumps({"source": identity.source, "accepted": len(drafts)}).encode()
+
+    async def _store(
+        self, identity: SourceIdentity, drafts: list[Draft], request: bytes, refused: int, size: int
+    ) -> None:
+        """Counted as received when it is settled: what is pushed back stays with its sender."""
+        tally = self._intake.counters.of(self.name, identity.source)
+        repeated = False
+        if drafts:
+            try:
+                receipt = await self._intake.store(self.name, identity.source, drafts, request)
+            except ThapCanhError:
+                tally.note("pushed_back")
+                raise
+            repeated = receipt.repeated
+        if repeated:
+            return
+        tally.take(len(drafts) + refused, size, now())
+        tally.acknowledged += len(drafts)
+        if refused:
+            tally.drop("refused_item", refused)
+
+
+async def _drain(receive: http_body.Receive, error: ThapCanhError) -> None:
+    """Read a little of what is refused, so that the sender gets to reading the answer; and let a
+    wrong key cost the guesser a moment."""
+    if isinstance(error, UnknownKeyError):
+        await asyncio.sleep(0.05)
+    if not isinstance(error, http_body.BodyTooSlowError):
+        with contextlib.suppress(ThapCanhError, TimeoutError):
+            async with asyncio.timeout(1):
+                await http_body.read(receive, 8 << 20)
+
+
+def _request_hash(source: str, path: str, body: bytes) -> bytes:
+    """16 bytes that name a request: the same source, path and body within minutes is a resend."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in (source.encode(), path.encode("utf-8", "surrogatepass")):
+        digest.update(len(part).to_bytes(4, "big") + part)
+    digest.update(body)
+    return digest.digest()
+
+
+def _peer(scope: MutableMapping[str, Any]) -> str:
+    client = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+def _error_body(error: ThapCanhError, status: int = 0) -> bytes:
+    """In Elasticsearch's shape, which its clients print."""
+    kind = "security_exception" if error.http_status in {401, 403} else "illegal_argument_exception"
+    cause = {"type": kind, "reason": str(error)}
+    return json.dumps(
+        {"error": {"root_cause": [cause], **cause}, "status": status or error.http_status}
+    ).encode()
+
+
+async def _respond(
+    send: Send, status: int, body: bytes, asked: dict[bytes, bytes], *, head: bool
+) -> None:
+    accept = asked.get(b"accept", b"")
+    vendor = accept.startswith(b"application/vnd.elasticsearch+json")
+    headers = [
+        (b"content-type", accept.split(b",")[0] if vendor else b"application/json"),
+        (b"content-length", str(len(body)).encode()),
+        handshakes.PRODUCT_HEADER,
+    ]
+    if status in {429, 503}:
+        headers.append((b"retry-after", _RETRY_AFTER))
+    if status == 401:
+        headers.append((b"www-authenticate", b'Basic realm="thapcanh", ApiKey'))
+    if status in {
+        401,
+        408,
+        413,
+        429,
+        503,
+    }:  # the body may be unread: the connection is not to be reused
+        headers.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head else body})

@@ -1,0 +1,64 @@
+"""The door between receivers and spool: who is it, is there room, store, count.
+
+In: records of one source from a receiver. Out: a receipt when they are on disk. One intake serves all
+receivers of a collector, on its event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+
+from collectors.receivers.base import Limits
+from collectors.receivers.counters import Counters, Knocks
+from collectors.receivers.directory import SourceDirectory, SourceIdentity
+from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
+
+_REFRESH_AT_MOST_EVERY: Final = 1.0
+
+
+class Intake:
+    """`push_back` is a reason to refuse everything (the disk's floor was reached), or empty."""
+
+    def __init__(self, spool: SpoolWriter, directory: SourceDirectory, limits: Limits) -> None:
+        self.spool, self.directory, self.limits = spool, directory, limits
+        self.counters, self.knocks = Counters(), Knocks()
+        self.push_back = ""
+        self.stopping = False
+        self._refreshed = 0.0
+
+    async def by_key(self, key_id: str, secret: str) -> SourceIdentity | None:
+        """From memory; an unknown key is looked up in the register, at most once a second."""
+        found = self.directory.by_key(key_id, secret)
+        if found is None and time.monotonic() - self._refreshed > _REFRESH_AT_MOST_EVERY:
+            self._refreshed = time.monotonic()
+            await asyncio.to_thread(self.directory.refresh)
+            found = self.directory.by_key(key_id, secret)
+        return found
+
+    def by_address(self, listener: str, address: str) -> SourceIdentity | None:
+        return self.directory.by_address(listener, address)
+
+    def knock(self, receiver: str, address: str) -> None:
+        self.knocks.add(receiver, address, now())
+
+    async def store(
+        self, receiver: str, source: str, drafts: Sequence[Draft], request: bytes = b""
+    ) -> Receipt:
+        """Records that were counted as received become spooled, or the error is the caller's."""
+        if self.push_back:
+            raise SpoolFullError("the collector takes nothing at present", got=self.push_back)
+        receipt = await asyncio.wrap_future(self.spool.submit(drafts, request))
+        tally = self.counters.of(receiver, source)
+        if receipt.repeated:
+            tally.repeated += receipt.records
+        else:
+            tally.spooled += receipt.records
+        return receipt
+
+
+def now() -> int:
+    """Microseconds since 1970: `event.created`."""
+    return time.time_ns() // 1000

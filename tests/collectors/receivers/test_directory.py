@@ -1,0 +1,156 @@
+"""Who sent it: keys in every form that shippers use, addresses, and the register behind them."""
+
+from __future__ import annotations
+
+import base64
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from collectors.receivers import keys
+from collectors.receivers.counters import Knock, Knocks
+from collectors.receivers.directory import AddressBook, SourceIdentity
+from collectors.receivers.registered import RegisteredDirectory, RegisterReport
+from pipeline.model.clock import utc_now
+from pipeline.state.state import State
+from pipeline.state.tables import register
+
+A = SourceIdentity("a", "q1", "nginx", weak=True)
+B = SourceIdentity("b", "q2", "nginx", weak=True)
+
+
+def encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "key"),
+    [
+        (f"ApiKey {encoded('id:secret')}", ("id", "secret")),
+        (f"apikey  {encoded('id:se:cret')} ", ("id", "se:cret")),
+        (f"Bearer {encoded('id:secret')}", ("id", "secret")),
+        ("Bearer id:secret", ("id", "secret")),
+        (f"Basic {encoded('id:secret')}", ("id", "secret")),
+        ("ApiKey id:secret", None),
+        ("ApiKey !!!", None),
+        ("Digest x", None),
+        (f"Basic {encoded('no colon')}", None),
+        (f"Basic {encoded(':x')}", None),
+        ("", None),
+    ],
+)
+def test_a_key_is_found_in_the_forms_that_shippers_send(
+    header: str, key: tuple[str, str] | None
+) -> None:
+    assert keys.from_header(header) == key
+
+
+def test_a_new_key_is_random_and_only_its_hash_matches_it() -> None:
+    key_id, secret, kept = keys.new_key()
+    assert keys.matches(secret, kept)
+    assert not keys.matches(secret + "x", kept)
+    assert not keys.matches("", b"")
+    assert secret.encode() not in kept
+    assert keys.new_key()[0] != key_id
+
+
+def test_the_narrowest_range_of_the_listener_wins() -> None:
+    book = AddressBook(
+        [("udp", "10.0.0.0/8", A), ("udp", "10.1.0.0/16", B), ("tcp", "2001:db8::/32", B)]
+    )
+    assert [book.find("udp", a) for a in ("10.1.2.3", "10.2.0.1", "192.168.0.1", "::ffff:10.1.0.1")] == [
+        B, A, None, B,
+    ]  # fmt: skip
+    assert [book.find("tcp", a) for a in ("10.1.2.3", "2001:db8::7", "fe80::1%eth0", "x")] == [
+        None, B, None, None,
+    ]  # fmt: skip
+
+
+def test_knocks_are_counted_per_address_and_bounded() -> None:
+    knocks = Knocks(capacity=2)
+    for moment, address in enumerate(["1", "2", "1", "3"], 10):
+        knocks.add("udp", address, moment)
+    assert knocks.take() == [Knock("udp", "1", 10, 12, 2), Knock("udp", "3", 13, 13, 1)]
+    assert knocks.take() == []
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    opened = State.at(tmp_path / "state.sqlite")
+    opened.create_tables()
+    now = utc_now()
+    with opened.begin() as session:
+        session.add(
+            register.Agency(
+                id="q1", name_vi="Quận 1", name_en="District 1", valid_from=now, valid_to=None
+            )
+        )
+        session.flush()
+        for name in ("web", "fw"):
+            session.add(
+                register.Source(id=name, agency="q1", product="nginx", name=name, created=now)
+            )
+        session.flush()
+        session.add(
+            register.SourceKey(
+                id="k1",
+                source="web",
+                hash=keys.hashed("s"),
+                created=now,
+                expires=None,
+                revoked=None,
+            )
+        )
+        session.add(register.SourceAddress(source="fw", listener="udp", network="127.0.0.11/32"))
+    return opened
+
+
+def test_the_register_gives_identities_and_takes_them_away(state: State) -> None:
+    directory = RegisteredDirectory(state)
+    web = SourceIdentity("web", "q1", "nginx")
+    assert directory.by_key("k1", "s") == web
+    assert directory.by_key("k1", "wrong") is None
+    assert directory.by_key("k2", "s") is None
+    assert directory.by_address("udp", "127.0.0.11") == SourceIdentity(
+        "fw", "q1", "nginx", weak=True
+    )
+    assert directory.by_address("tcp", "127.0.0.11") is None
+    with state.begin() as session:
+        session.get_one(register.SourceKey, "k1").revoked = utc_now()
+        session.get_one(register.Source, "fw").state = "paused"
+    assert directory.by_key("k1", "s") == web
+    directory.refresh()
+    assert directory.by_key("k1", "s") is None
+    assert directory.by_address("udp", "127.0.0.11") is None
+
+
+def test_a_key_ends_with_its_expiry_without_a_look_at_the_register(state: State) -> None:
+    with state.begin() as session:
+        session.get_one(register.SourceKey, "k1").expires = utc_now() - timedelta(seconds=1)
+    assert RegisteredDirectory(state).by_key("k1", "s") is None
+
+
+def test_an_agency_that_has_ended_sends_nothing_more(state: State) -> None:
+    with state.begin() as session:
+        session.get_one(register.Agency, "q1").valid_to = utc_now()
+    assert RegisteredDirectory(state).by_key("k1", "s") is None
+
+
+def test_counters_in_the_register_grow_across_restarts_of_the_collector(state: State) -> None:
+    entry = {
+        "receiver": "udp", "source": "fw", "received": 5, "bytes": 50, "spooled": 4, "acknowledged": 0,
+        "repeated": 0, "connections": 0, "last_received": 1_700_000_000_000_000,
+        "dropped": {"empty": 1}, "notes": {},
+    }  # fmt: skip
+    report = RegisterReport(state, "n1")
+    report.save([entry, {**entry, "source": ""}], [Knock("udp", "9.9.9.9", 1, 2, 3)])
+    report.save([{**entry, "received": 7}], [Knock("udp", "9.9.9.9", 3, 4, 1)])
+    RegisterReport(state, "n1").save([entry], [])
+    with state.read() as session:
+        (seen,) = session.query(register.SourceSeen).all()
+        (knock,) = session.query(register.Knock).all()
+    assert (seen.source, seen.node) == ("fw", "n1")
+    assert seen.counters["received"] == 12
+    assert seen.counters["dropped.empty"] == 2
+    assert (knock.address, knock.count) == ("9.9.9.9", 4)

@@ -1,0 +1,96 @@
+"""A collector on a loop in a thread of its own, with sources that tests know."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from collectors.collect import Collector, run_collector
+from collectors.receivers.directory import FixedDirectory, SourceIdentity
+from collectors.spool import SpoolReader
+from pipeline.model.records import RawRecord
+from pipeline.settings.values import CollectSettings, Listener
+
+KEY = ("0123456789abcdef0123", "a-secret-of-this-source")
+KEY_TEXT = f"{KEY[0]}:{KEY[1]}"
+API_KEY = base64.b64encode(KEY_TEXT.encode()).decode()
+SOURCE = SourceIdentity("q1-web", "q1", "nginx")
+HOSTS = {"127.0.0.11": "q1-fw", "127.0.0.12": "q2-fw"}
+
+LISTENERS = (
+    Listener(name="http", kind="http_bulk"),
+    Listener(name="tcp", kind="syslog_tcp"),
+    Listener(name="udp", kind="syslog_udp"),
+)
+
+
+def directory() -> FixedDirectory:
+    """`KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on tcp and udp; others are unknown."""
+    return FixedDirectory(
+        [
+            (
+                listener,
+                f"{host}/32",
+                SourceIdentity(source, source[:2], "fortinet_fortigate", weak=True),
+            )
+            for listener in ("tcp", "udp")
+            for host, source in HOSTS.items()
+        ],
+        {KEY[0]: (KEY[1], SOURCE)},
+    )
+
+
+@contextlib.contextmanager
+def running(root: Path, settings: CollectSettings | None = None) -> Iterator[Collector]:
+    """Started when entered, stopped and stored when left."""
+    stop, ready = threading.Event(), threading.Event()
+    got: list[Collector] = []
+    failed: list[Exception] = []
+
+    def on_ready(collector: Collector) -> None:
+        got.append(collector)
+        ready.set()
+
+    def work() -> None:
+        try:
+            run_collector(
+                settings or CollectSettings(node="n1", listeners=LISTENERS),
+                directory(),
+                root,
+                stop,
+                ready=on_ready,
+            )
+        except Exception as error:  # noqa: BLE001 - told to the test
+            failed.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    ready.wait(20)
+    if failed:
+        raise failed[0]
+    try:
+        yield got[0]
+    finally:
+        stop.set()
+        thread.join(20)
+    if failed:
+        raise failed[0]
+
+
+def spooled(root: Path, node: str = "n1") -> list[RawRecord]:
+    """All that is in the spool."""
+    with SpoolReader(root, node) as reader:
+        return reader.read(0, 10_000_000)
+
+
+def tally(collector: Collector, receiver: str, source: str) -> dict[str, object]:
+    (found,) = [
+        entry
+        for entry in collector.snapshot()["counters"]
+        if (entry["receiver"], entry["source"]) == (receiver, source)
+    ]
+    return found
