@@ -60,6 +60,7 @@ class Converted:
 
 Converter = Callable[[Column], Converted]
 
+_FINE: Final = r"(\.[0-9]{6})[0-9]+"
 _V4: Final = r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.|$)){4}$"
 
 
@@ -288,8 +289,8 @@ def to_date(name: str, formats: Sequence[str], zone: str) -> Converter:
     def convert(column: Column) -> Converted:
         text = column.text
         if fast and len(text) > text.null_count:
-            try:  # every text carries a zone and at most microseconds
-                array = pc.cast(text, utc)
+            try:  # every text carries a zone; Arrow takes no more than microseconds
+                array = pc.cast(pc.replace_substring_regex(text, _FINE, r"\1"), utc)
                 micros = pc.cast(array, pa.int64())
                 span = pc.min_max(micros).as_py()
                 if span["min"] >= EARLIEST and span["max"] <= LATEST:

@@ -231,8 +231,10 @@ class _Batch:
         tags = part.columns.pop(events.TAGS, None)
         columns[events.TAGS] = _tags(tags, count, part.assumed, failed)
         columns[events.ERROR] = _errors(part.remarks, count)
-        if failed:
+        if any(failed):
             for name, value in _FAILED.items():
+                if self._wanted is not None and name not in self._wanted:
+                    continue
                 part.columns[name] = _fill(part.columns.get(name), failed, value)
         for name, array in related(part.columns, self._wanted).items():
             part.columns[name] = array

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from collectors.formats.text import clean
 from pipeline.model.events import ENVELOPE, EXTRA, TIME
 from pipeline.normalise.compile import Entry, Types
 
@@ -91,7 +92,7 @@ class Planner:
             kept = self._kept(name)
             if kept is None and (mapped is not None or name in consumed or self._dropped(name)):
                 continue
-            full = kept or self._rest(name)
+            full = clean(kept or self._rest(name))
             if wanted is not None:
                 if full in wanted:
                     verbatim.append((position, full))
