@@ -66,7 +66,7 @@ def test_a_start_without_a_zone_is_refused() -> None:
 def test_the_lines_are_in_order_and_within_one_day(day: list[Line]) -> None:
     times = [line.at for line in day]
     assert times == sorted(times)
-    assert START <= times[0]
+    assert times[0] >= START
     assert times[-1] < START + timedelta(hours=24)
     assert 20_000 <= len(day) <= 30_000
 
