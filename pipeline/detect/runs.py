@@ -87,7 +87,7 @@ class Limits:
     """`window` in sequences; `matches` of one transaction; `lease` in seconds."""
 
     window: int = 200_000
-    matches: int = 2_000
+    matches: int = 500  # 500 new findings are about 50 ms
     lease: float = 60.0
 
 

@@ -14,6 +14,8 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.access.permissions import scope_for
+from pipeline.detect.correlation import CENTRE
+from pipeline.model.clock import from_micros
 from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor, Scope
@@ -22,7 +24,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.rules import RuleRevision
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
-from pipeline.store.base import Store
+from pipeline.store.base import Store, TimeRange
 from pipeline.tickets.deeds import find
 
 MAX_PAGE: Final = 500
@@ -176,8 +178,15 @@ def get_ticket(state: State, store: Store | None, actor: Actor, ref: str) -> Tic
     ids = list(dict.fromkeys(s["event"] for f in findings for s in f.samples))
     if store is None or not ids:
         return view
-    documents = store.get(ids, scope=Scope.of(ticket.agency))
+    times = [s["time"] for f in findings for s in f.samples]
+    when = TimeRange(from_micros(min(times)), from_micros(max(times) + 1))
+    documents = store.get(ids, scope=_reach(ticket, actor), when=when)
     return msgspec.structs.replace(view, documents=_by_id(documents))
+
+
+def _reach(ticket: Ticket, actor: Actor) -> Scope:
+    """The ticket's agency; of a ticket of the centre, whose events are of several, what the reader may see."""
+    return actor.scope if ticket.agency == CENTRE else Scope.of(ticket.agency)
 
 
 def _by_id(documents: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -21,6 +21,8 @@ SCHEMA = pa.schema(
         (events.AGENCY, pa.string()),
         (events.DATASET, pa.string()),
         (events.TIME, pa.timestamp("us", "UTC")),
+        (events.CREATED, pa.timestamp("us", "UTC")),
+        (events.INGESTED, pa.timestamp("us", "UTC")),
         (events.ORIGINAL, pa.string()),
         ("host.name", pa.string()),
         ("process.name", pa.string()),
@@ -103,7 +105,7 @@ class MemoryStore:
     def _table(self, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
         return pa.Table.from_pylist(list(rows), SCHEMA)
 
-    def get(self, ids: Sequence[str], *, scope: Scope) -> list[dict[str, Any]]:
+    def get(self, ids: Sequence[str], *, scope: Scope, when: object = None) -> list[dict[str, Any]]:
         by_id = {row[events.ID].hex(): row for row in self.rows if scope.allows(row[events.AGENCY])}
         return [{events.ORIGINAL: by_id[i][events.ORIGINAL], "id": i} for i in ids if i in by_id]
 
