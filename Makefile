@@ -7,10 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: bench check clean coverage faults help install lint lock migration run test types
-
-bench: install ## ratios against a peer or a baseline, never a verdict
-	$(BIN)/python -m pytest tests/bench -q -s --override-ini testpaths=tests/bench
+.PHONY: check clean coverage help install lint lock migration run test types
 
 check: lint types ## what CI checks before the tests
 
@@ -19,9 +16,6 @@ clean: ## remove what was built, not what was collected
 
 coverage: install ## the whole suite, with the share of lines and branches it reaches
 	$(BIN)/python -m pytest --cov --cov-report=term
-
-faults: install ## the long runs of kills and full disks
-	THAPCANH_FAULTS=full $(BIN)/python -m pytest tests -m faults -q -s
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -46,8 +40,8 @@ lock: ## pin every dependency with its hashes
 migration: install ## write the first migration anew from the tables (until the first release)
 	$(BIN)/python -m pipeline.state.migrate --regenerate
 
-run: install ## the whole system on the embedded store, with the rehearsal played into it
-	@$(BIN)/thapcanh serve --rehearsal
+run: install ## the roles under one supervisor, on the embedded store, until Ctrl-C
+	@$(BIN)/thapcanh serve
 
 test: install ## the whole suite; what cannot run here says how to get it
 	$(BIN)/python -m pytest

@@ -19,7 +19,9 @@ def shared() -> Path:
     """The folder of real data beside the checkout."""
     folder = _shared_folder()
     if not (folder / "corpora").is_dir():
-        pytest.skip("needs ../shared: put the real data beside the checkout, or set THAPCANH_SHARED to it")
+        pytest.skip(
+            "needs ../shared: put the real data beside the checkout, or set THAPCANH_SHARED to it"
+        )
     return folder
 
 

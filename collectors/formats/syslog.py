@@ -52,6 +52,7 @@ _NEW = re.compile(
     re.ASCII,
 )
 _BOM = "\ufeff"
+_BEGINS_TIME = frozenset("JFMASOND0123456789*.")
 
 
 def split(line: str) -> tuple[Header, str]:
@@ -62,17 +63,24 @@ def split(line: str) -> tuple[Header, str]:
         if new is not None:
             parts = [None if part == "-" else part for part in new.groups()]
             return Header(*parts), line[new.end() :].removeprefix(_BOM)
-        if not 2 <= line.find(">", 1, 5) <= 4:
+        end = line.find(">", 1, 5)
+        if not 2 <= end <= 4:
             return NO_HEADER, line
+        if line[end + 1 : end + 2] not in _BEGINS_TIME:
+            return _bare(line)
     old = _OLD.match(line)
     if old is not None:
         priority, time, host, program, pid, lone, lone_pid = old.groups()
         return Header(priority, time, host, program or lone, pid or lone_pid), line[old.end() :]
-    if first == "<":
-        bare = _BARE.match(line)
-        if bare is not None:
-            return Header(bare[1], None, None, bare[2], bare[3]), line[bare.end() :]
-    return NO_HEADER, line
+    return _bare(line) if first == "<" else (NO_HEADER, line)
+
+
+def _bare(line: str) -> tuple[Header, str]:
+    """Nothing but the priority, and perhaps a program."""
+    bare = _BARE.match(line)
+    if bare is None:
+        return NO_HEADER, line
+    return Header(bare[1], None, None, bare[2], bare[3]), line[bare.end() :]
 
 
 def facility(priority: int) -> int:

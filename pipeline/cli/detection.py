@@ -33,7 +33,10 @@ def ingest(
 
     from pipeline.serve import ingest as way
 
-    with opened(home) as here, tqdm(unit=" records", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
+    with (
+        opened(home) as here,
+        tqdm(unit=" records", disable=not sys.stderr.isatty(), file=sys.stderr) as bar,
+    ):
 
         def report(stage: str, count: int) -> None:
             bar.set_description(stage)
@@ -43,7 +46,9 @@ def ingest(
         done = way.ingest(here, file, source, wait=wait, report=report)
     show_one(dataclasses.asdict(done), as_json=as_json)
     if done.refused:
-        raise RefusedError(f"{done.refused} records were refused; their bytes are kept as dead letters")
+        raise RefusedError(
+            f"{done.refused} records were refused; their bytes are kept as dead letters"
+        )
 
 
 @run.command("list")

@@ -13,7 +13,18 @@ from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 
 ticket = typer.Typer(no_args_is_help=True, help="The queue.")
-_SHOWN = ("number", "severity", "status", "owner", "agency", "entity", "events", "title", "first", "last")
+_SHOWN = (
+    "number",
+    "severity",
+    "status",
+    "owner",
+    "agency",
+    "entity",
+    "events",
+    "title",
+    "first",
+    "last",
+)
 Which = Annotated[str, typer.Argument(help="The ticket's number.")]
 Revision = Annotated[int | None, typer.Option(help="Refuse unless the ticket is at this revision.")]
 
@@ -60,14 +71,18 @@ def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
             typer.echo(f"\n— {finding.title} [{finding.level}] × {finding.count}")
             for sample in finding.samples[:5]:
                 show_one(sample.get("fields") or {}, as_json=False)
-                raw = (view.documents.get(sample["event"]) or {}).get("event", {}).get("original", "")
+                raw = (
+                    (view.documents.get(sample["event"]) or {}).get("event", {}).get("original", "")
+                )
                 show_one({"original": raw[:2000]}, as_json=False)
         typer.echo("")
         show_list(list(view.history), as_json=False)
 
 
 @ticket.command("claim")
-def ticket_claim(which: Which, revision: Revision = None, home: Home = None, as_json: Json = False) -> None:
+def ticket_claim(
+    which: Which, revision: Revision = None, home: Home = None, as_json: Json = False
+) -> None:
     """Take a free ticket."""
     from pipeline.tickets import life
     from pipeline.tickets.deeds import Request

@@ -32,7 +32,13 @@ def rules_import(
 
     with opened(home, create=True) as here:
         diff = import_rules(
-            here.state, OPERATOR, paths, origin=name, now=utc_now(), cache=here.settings.cache, preview=preview
+            here.state,
+            OPERATOR,
+            paths,
+            origin=name,
+            now=utc_now(),
+            cache=here.settings.cache,
+            preview=preview,
         )
         show_one(
             {

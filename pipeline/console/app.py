@@ -23,7 +23,7 @@ from pipeline.console.pages import PAGES, endpoint, not_served
 from pipeline.console.visit import Console
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
-from pipeline.store.base import Store
+from pipeline.store.base import SearchableStore as Store
 
 
 def create_app(

@@ -25,7 +25,7 @@ from pipeline.console.limiter import Limiter
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
-from pipeline.store.base import Store
+from pipeline.store.base import SearchableStore as Store
 
 
 @dataclass(frozen=True)

@@ -37,12 +37,12 @@ class Field:
     """The distinct values of one field of a table, and the rows that hold them."""
 
     def __init__(self, size: int, rows: Ints, codes: Ints, values: Sequence[Any]) -> None:
-        self._size, self._rows, self._codes, self._values = size, rows, codes, values
+        self._size, self.rows, self.codes, self.values = size, rows, codes, values
         self._asked: dict[Leaf, tuple[Mask, Mask]] = {}
 
     @cached_property
     def variants(self) -> list[tuple[str, ...]]:
-        return [texts(value) for value in self._values]
+        return [texts(value) for value in self.values]
 
     @cached_property
     def folded(self) -> list[tuple[str, ...]]:
@@ -51,12 +51,12 @@ class Field:
     @cached_property
     def present(self) -> Mask:
         mask = np.zeros(self._size, dtype=np.bool_)
-        mask[self._rows] = True
+        mask[self.rows] = True
         return mask
 
     def rows_of(self, verdicts: Mask) -> Mask:
         mask = np.zeros(self._size, dtype=np.bool_)
-        mask[self._rows[verdicts[self._codes]]] = True
+        mask[self.rows[verdicts[self.codes]]] = True
         return mask
 
     def literals(self, search: Search) -> dict[Leaf, Mask]:
@@ -68,7 +68,7 @@ class Field:
                     found.setdefault(leaf, []).append(code)
         masks = {}
         for leaf, codes in found.items():
-            verdicts = np.zeros(len(self._values), dtype=np.bool_)
+            verdicts = np.zeros(len(self.values), dtype=np.bool_)
             verdicts[codes] = True
             masks[leaf] = self.rows_of(verdicts)
         return masks
@@ -76,9 +76,9 @@ class Field:
     def ask(self, leaf: Leaf, among: Mask, test: Callable[[str], bool]) -> Mask:
         """The rows of `among` of which some value passes; each value is tested once a leaf."""
         known, verdicts = self._asked.setdefault(
-            leaf, (np.zeros(len(self._values), np.bool_), np.zeros(len(self._values), np.bool_))
+            leaf, (np.zeros(len(self.values), np.bool_), np.zeros(len(self.values), np.bool_))
         )
-        wanted = np.unique(self._codes[among[self._rows]])
+        wanted = np.unique(self.codes[among[self.rows]])
         source = self.variants if leaf.cased or leaf.op in ("re", "cidr") else self.folded
         for code in wanted[~known[wanted]]:
             verdicts[code] = any(map(test, source[code]))
@@ -87,7 +87,7 @@ class Field:
 
     def texts_at(self, row: int) -> tuple[str, ...]:
         """The folded texts of one row."""
-        return tuple(text for code in self._codes[self._rows == row] for text in self.folded[code])
+        return tuple(text for code in self.codes[self.rows == row] for text in self.folded[code])
 
 
 class Search:
@@ -179,7 +179,7 @@ class Rows:
     def _reference(self, leaf: Leaf, field: Field, among: Mask) -> Mask:
         other, test = self.field(leaf.arg), literal_test(leaf.op.removeprefix("ref_"))
         found = self._none.copy()
-        for row in np.flatnonzero(among):
+        for row in map(int, np.flatnonzero(among)):
             ours, theirs = field.texts_at(row), other.texts_at(row)
             found[row] = any(test(one, two) for one in ours for two in theirs)
         return found
@@ -267,7 +267,7 @@ def _compares(op: str, bound: float) -> Callable[[str], bool]:
 def _time_part(op: str, wanted: int) -> Callable[[str], bool]:
     def test(text: str) -> bool:
         try:
-            moment = datetime.fromisoformat(text.upper().replace("Z", "+00:00"))
+            moment = datetime.fromisoformat(text.upper())
         except ValueError:
             return False
         part = moment.isocalendar().week if op == "week" else getattr(moment, op)
@@ -285,7 +285,9 @@ def _cost(node: Node) -> int:
         return 0 if node.op in _CHEAP and not node.cased else 9 if node.op == "re" else 3
     if isinstance(node, Const):
         return 0
-    return 1 + max(_cost(child) for child in ((node.child,) if isinstance(node, Not) else node.children))
+    return 1 + max(
+        _cost(child) for child in ((node.child,) if isinstance(node, Not) else node.children)
+    )
 
 
 def _column(table: pa.Table, name: str) -> Field:
@@ -326,9 +328,9 @@ def _keywords(table: pa.Table, _name: str) -> Field:
             field = _extra_values(array)
         else:
             field = _field_of(array)
-        local = [places.setdefault(as_text(value) or "", len(places)) for value in field._values]
-        rows.append(field._rows)
-        codes.append(_ints(local)[field._codes] if local else _ints([]))
+        local = [places.setdefault(as_text(value) or "", len(places)) for value in field.values]
+        rows.append(field.rows)
+        codes.append(_ints(local)[field.codes] if local else _ints([]))
     joined = (np.concatenate(rows), np.concatenate(codes)) if rows else (_ints([]), _ints([]))
     return Field(table.num_rows, *joined, list(places))
 

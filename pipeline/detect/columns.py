@@ -1,6 +1,6 @@
 """Writes `config/taxonomy/columns.txt`: the columns that rules read, for the normaliser.
 
-    python -m pipeline.detect.columns      # after a change of the taxonomy; a test sees a stale file
+python -m pipeline.detect.columns      # after a change of the taxonomy; a test sees a stale file
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class _Guard:
             raise UsageError(f"more than {MAX_LEAVES:,} values in one rule")
 
 
-def _refuse_floods(definition: Any) -> None:  # noqa: ANN401
+def _refuse_floods(definition: Any) -> None:
     """`windash` multiplies: a value with many dashes would become millions before we see it."""
     stack = [definition]
     while stack:
@@ -116,7 +116,7 @@ def _item(item: SigmaDetectionItem, placeholders: Placeholders, guard: _Guard) -
     return negate(tree) if item.negated else tree
 
 
-def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Guard) -> Node:  # noqa: ANN401, C901, PLR0912
+def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Guard) -> Node:  # noqa: C901, PLR0912
     guard.add()
     if isinstance(value, st.SigmaExpansion):
         return any_of(_value(field, each, placeholders, guard) for each in value.values)
@@ -159,7 +159,7 @@ def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Gu
     return leaf
 
 
-def _filled(field: str | None, value: Any, placeholders: Placeholders, guard: _Guard) -> Node:  # noqa: ANN401
+def _filled(field: str | None, value: Any, placeholders: Placeholders, guard: _Guard) -> Node:
     """A value with `%names%`: any of its fillings; a leaf that cannot run where a name has none."""
     missing: list[str] = []
 

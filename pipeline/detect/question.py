@@ -23,7 +23,7 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d{1,3})?"
 
 
 @lru_cache(maxsize=65_536)
-def question(leaf: Leaf) -> Test:  # noqa: C901
+def question(leaf: Leaf) -> Test:
     """The test of a text leaf (not of `null`, `exists` and field references). Unfolded text goes in."""
     test = _folded_question(leaf)
     if leaf.cased or leaf.op not in {"eq", "contains", "startswith", "endswith", "like"}:
@@ -117,7 +117,7 @@ def packed_address(text: str) -> bytes | None:
     try:
         if ":" not in text:
             return socket.inet_pton(socket.AF_INET, text)
-        packed = socket.inet_pton(socket.AF_INET6, text.split("%")[0])
+        packed = socket.inet_pton(socket.AF_INET6, text.split("%", maxsplit=1)[0])
     except (OSError, ValueError, UnicodeEncodeError):
         return None
     return packed[12:] if packed[:12] == b"\0" * 10 + b"\xff\xff" else packed

@@ -36,7 +36,7 @@ def record_values(original: str | None) -> tuple[str, ...]:
     return texts(original)
 
 
-def _leaves(document: Any) -> list[str]:  # noqa: ANN401 - JSON
+def _leaves(document: Any) -> list[str]:
     found: list[str] = []
     stack = [document]
     while stack:

@@ -20,7 +20,7 @@ from pipeline.model import events
 Row = Mapping[str, Any]
 
 
-def value_of(row: Row, column: str) -> Any:  # noqa: ANN401 - a column may hold anything
+def value_of(row: Row, column: str) -> Any:
     """A column's value; one without a column is looked for among the rest."""
     if column in row:
         return row[column]

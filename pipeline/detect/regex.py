@@ -34,5 +34,5 @@ def check_regex(pattern: str) -> None:
 
 
 @lru_cache(maxsize=4096)
-def compiled(pattern: str) -> Any:  # noqa: ANN401 - re2 carries no types
+def compiled(pattern: str) -> Any:
     return re2.compile(pattern, _OPTIONS)

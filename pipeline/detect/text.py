@@ -40,7 +40,7 @@ def nfc(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def as_text(value: Any) -> str | None:  # noqa: ANN401 - a column may hold anything
+def as_text(value: Any) -> str | None:
     """The text form of one value that is not a list; None for a missing one."""
     if isinstance(value, str) or value is None:
         return value
@@ -56,7 +56,7 @@ def as_text(value: Any) -> str | None:  # noqa: ANN401 - a column may hold anyth
     return value.isoformat() if isinstance(value, date) else str(value)
 
 
-def texts(value: Any) -> tuple[str, ...]:  # noqa: ANN401 - a column may hold anything
+def texts(value: Any) -> tuple[str, ...]:
     """All texts that a value counts as: each item of a list, and the NFC form where it differs."""
     found: list[str] = []
     for item in value if isinstance(value, list | tuple) else (value,):

@@ -53,7 +53,7 @@ def read_yaml(text: str, name: str) -> list[Document]:
     try:
         return list(_documents(text, name))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark: Any = error.problem_mark or error.context_mark
         place = f"{name}:{mark.line + 1}" if mark else name
         raise UsageError(f"not YAML: {error.problem or error.context}", where=place) from None
     except yaml.YAMLError as error:
@@ -61,15 +61,13 @@ def read_yaml(text: str, name: str) -> list[Document]:
 
 
 def _documents(text: str, name: str) -> Iterator[Document]:
-    events: Iterator[Any] = yaml.parse(text, Loader=_LOADER)
+    events: Any = yaml.parse(text, Loader=_LOADER)
     lines: list[str] | None = None
     begin = 0
     for event in events:
         if isinstance(event, yaml.DocumentStartEvent):
-            begin = event.start_mark.line
-        elif isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent):
-            continue
-        elif isinstance(event, yaml.DocumentEndEvent):
+            begin = event.start_mark.line if event.start_mark else 0
+        elif isinstance(event, yaml.StreamStartEvent | yaml.StreamEndEvent | yaml.DocumentEndEvent):
             continue
         else:
             first = event.start_mark.line
@@ -85,13 +83,13 @@ def _documents(text: str, name: str) -> Iterator[Document]:
 class _Composer:
     """Builds values from parser events, with the checks that PyYAML's own composer lacks."""
 
-    def __init__(self, events: Iterator[Any], name: str) -> None:
+    def __init__(self, events: Any, name: str) -> None:
         self._events, self._name = events, name
 
-    def _refuse(self, what: str, event: Any, remedy: str) -> UsageError:  # noqa: ANN401
+    def _refuse(self, what: str, event: Any, remedy: str) -> UsageError:
         return UsageError(what, where=f"{self._name}:{event.start_mark.line + 1}", remedy=remedy)
 
-    def compose(self, event: Any, depth: int, key_lines: dict[str, int] | None = None) -> Any:  # noqa: ANN401
+    def compose(self, event: Any, depth: int, key_lines: dict[str, int] | None = None) -> Any:
         kind = type(event)
         if kind is yaml.AliasEvent or event.anchor is not None:
             raise self._refuse("an anchor or alias", event, "write the value out where it is meant")
@@ -108,7 +106,7 @@ class _Composer:
             return items
         return self._mapping(depth, key_lines)
 
-    def _scalar(self, event: Any) -> Any:  # noqa: ANN401
+    def _scalar(self, event: Any) -> Any:
         if not event.implicit[0]:
             return event.value
         try:
@@ -118,6 +116,7 @@ class _Composer:
 
     def _mapping(self, depth: int, key_lines: dict[str, int] | None) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
+        event: Any
         while type(event := next(self._events)) is not yaml.MappingEndEvent:
             if type(event) is not yaml.ScalarEvent:
                 raise self._refuse("a key that is not plain text", event, "use a text as key")
@@ -127,13 +126,13 @@ class _Composer:
             if key in found:
                 raise self._refuse(f"the key {key} occurs twice", event, "give one another name")
             if key_lines is not None:
-                key_lines[str(key)] = event.start_mark.line + 1
+                key_lines[str(key)] = (event.start_mark.line if event.start_mark else 0) + 1
             found[key] = self.compose(next(self._events), depth + 1)
         return found
 
 
 @lru_cache(maxsize=4096)
-def _plain(text: str) -> Any:  # noqa: ANN401
+def _plain(text: str) -> Any:
     """What YAML 1.1 makes of a plain scalar: a number, a truth, null, a date or text."""
     tag = _RESOLVER.resolve(yaml.ScalarNode, text, (True, False))
     if tag == "tag:yaml.org,2002:str":

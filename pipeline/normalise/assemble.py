@@ -7,14 +7,15 @@ column, the one that the product names first wins.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from collectors.formats.parsed import Group
-from pipeline.normalise.compile import Types, plain
+from pipeline.model.events import TIME
+from pipeline.normalise.compile import Entry, Types, plain
 from pipeline.normalise.convert import Column, Converted
 from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.plan import Kind, Plan, Planner
@@ -25,14 +26,12 @@ Rows = np.ndarray[Any, np.dtype[np.int32]]
 
 @dataclass(slots=True)
 class _Cells:
-    """Values of one field, with their rows (local to the dataset)."""
+    """Values of one field, with their rows (of the dataset). With a `separator` they are tuples of
+    parts, joined only if they are needed."""
 
     rows: list[Rows] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
-
-    def add(self, rows: Rows, values: Sequence[Any]) -> None:
-        self.rows.append(rows)
-        self.values.extend(values)
+    separator: str | None = None
 
 
 @dataclass(slots=True)
@@ -54,7 +53,7 @@ class Assembled:
 
 
 class Assembler:
-    """Works on one dataset of one batch. `local` maps a batch row to its row here."""
+    """Works on one dataset of one batch. `rows` given to it are rows of the dataset."""
 
     def __init__(
         self,
@@ -66,7 +65,7 @@ class Assembler:
     ) -> None:
         self._planner, self._types = planner, types
         self._received, self._zone, self._wanted = received, zone, wanted
-        self._slots: dict[int, _Cells] = {}
+        self._fields: dict[tuple[int, ...], _Cells] = {}
         self._copied: dict[str, _Cells] = {}
         self._extra: list[tuple[str, Rows, Sequence[Any]]] = []
         self._constants: dict[str, list[tuple[Any, Rows]]] = {}
@@ -74,60 +73,83 @@ class Assembler:
         self._remarks: dict[int, list[str]] = {}
 
     def add(self, kind: Kind, group: Group, rows: Rows) -> None:
-        """Rows of one kind and shape; `rows` are local."""
+        """Rows of one kind and shape."""
         plan = self._planner.plan(kind, group.names, self._wanted)
         for name, value in kind.constants.items():
             if self._wanted is None or name in self._wanted:
                 self._constants.setdefault(name, []).append((value, rows))
-        columns = group.columns
-        for position, slot in plan.slots:
-            self._cells(self._slots, slot).add(rows, columns[position])
+        columns, fields, copied = group.columns, self._fields, self._copied
+        for position, slots in plan.slots:
+            cells = fields.get(slots)
+            if cells is None:
+                cells = fields[slots] = _Cells()
+            cells.rows.append(rows)
+            cells.values.extend(columns[position])
         for position, name in plan.verbatim:
-            self._cells(self._copied, name).add(rows, columns[position])
+            cells = copied.get(name)
+            if cells is None:
+                cells = copied[name] = _Cells()
+            cells.rows.append(rows)
+            cells.values.extend(columns[position])
         for position, name in plan.extra:
             self._extra.append((name, rows, columns[position]))
-        self._join(plan, group, rows)
-
-    def _join(self, plan: Plan, group: Group, rows: Rows) -> None:
         for positions, separator, slots in plan.joined:
-            parts = zip(*(group.columns[position] for position in positions), strict=True)
-            values = [None if None in part else separator.join(map(str, part)) for part in parts]
-            for slot in slots:
-                self._cells(self._slots, slot).add(rows, values)
-
-    @staticmethod
-    def _cells(where: dict[Any, _Cells], key: Any) -> _Cells:
-        cells = where.get(key)
-        if cells is None:
-            cells = where[key] = _Cells()
-        return cells
+            cells = fields.setdefault(slots, _Cells())
+            cells.rows.append(rows)
+            cells.values.extend(zip(*(columns[position] for position in positions), strict=True))
+            cells.separator = separator
 
     def finish(self, count: int) -> Assembled:
-        for slot in sorted(self._slots):
-            entry = self._planner.entries[slot]
-            self._run(entry.run, self._slots[slot], entry.empty)
+        columns = {slots: self._column(cells) for slots, cells in self._fields.items()}
+        by_slot = sorted((slot, slots) for slots in self._fields for slot in slots)
+        for slot, slots in by_slot:
+            self._entry(self._planner.entries[slot], *columns[slots], count)
         for name, cells in self._copied.items():
-            self._run(plain(self._types.field(name)), cells, frozenset())
-        columns: dict[str, Array] = {}
+            rows, column = self._column(cells)
+            self._take(plain(self._types.field(name))(column), rows)
+        made: dict[str, Array] = {}
         assumed: list[int] = []
         for name in sorted(self._pieces.keys() | self._constants.keys()):
             pieces = self._pieces.get(name, [])
             pieces += self._constant_pieces(name)
             if pieces:
-                columns[name] = _merge(pieces, count)
-                assumed += self._assumed(pieces, columns[name]) if name == "@timestamp" else []
-        return Assembled(columns, self._remarks, assumed, self._leftovers(count))
+                made[name] = _merge(pieces, count)
+                assumed += self._assumed(pieces, made[name]) if name == TIME else []
+        return Assembled(made, self._remarks, assumed, self._leftovers(count))
 
-    def _run(self, run: Any, cells: _Cells, empty: frozenset[str]) -> None:
+    def _column(self, cells: _Cells) -> tuple[Rows, Column]:
         rows = cells.rows[0] if len(cells.rows) == 1 else np.concatenate(cells.rows)
-        received, values = self._received, cells.values
-        column = Column(values, lambda: [received[row] for row in rows.tolist()], self._zone, empty)
-        made: Converted = run(column)
+        return rows, Column(
+            cells.values, self._received_of(rows), self._zone, frozenset(), cells.separator
+        )
+
+    def _received_of(self, rows: Rows) -> Callable[[], Sequence[int]]:
+        received = self._received
+        return lambda: [received[row] for row in rows.tolist()]
+
+    def _entry(self, entry: Entry, rows: Rows, column: Column, count: int) -> None:
+        """Convert, but only for rows that no entry before has filled: a line often says its time
+        three times over, and the first that can be read is enough."""
+        earlier = self._pieces.get(entry.targets[0]) if len(entry.targets) == 1 else None
+        if earlier:
+            filled = np.zeros(count, bool)
+            for piece in earlier:
+                valid = piece.array.is_valid() if piece.array.null_count else None
+                filled[piece.rows if valid is None else piece.rows[np.asarray(valid)]] = True
+            left = np.flatnonzero(~filled[rows])
+            if not len(left):
+                return
+            if len(left) < len(rows):
+                rows = rows[left]
+                column = column.part(left.tolist(), self._received_of(rows))
+        self._take(entry.run(column.without(entry.empty)), rows)
+
+    def _take(self, made: Converted, rows: Rows) -> None:
         for index, remark in made.bad:
             self._remarks.setdefault(int(rows[index]), []).append(remark)
         for name, array in made.columns.items():
             if array.null_count == len(array) or (
-                self._wanted is not None and name not in self._wanted and name != "@timestamp"
+                self._wanted is not None and name not in self._wanted and name != TIME
             ):
                 continue
             self._pieces.setdefault(name, []).append(_Piece(array, rows, made.assumed))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -26,27 +26,47 @@ from pipeline.normalise.types import Array, DataType
 @dataclass(slots=True)
 class Column:
     """Values of one raw field. `received` gives the microseconds of receipt of each of the rows;
-    `zone` is empty where the source declared none; `empty` are the texts that stand for nothing."""
+    `zone` is empty where the source declared none; `empty` are the texts that stand for nothing.
+    With a `separator` the values are tuples of parts, to be joined."""
 
     values: Sequence[Any]
     received: Callable[[], Sequence[int]]
     zone: str = ""
     empty: frozenset[str] = frozenset()
-    _text: Any = None
+    separator: str | None = None
+    _texts: dict[frozenset[str], Array] = field(default_factory=dict)
 
     @property
     def text(self) -> Array:
-        """As text, with null for what stands for nothing."""
-        if self._text is None:
-            from pipeline.normalise.arrow import pa, pc
+        """As text, with null for what stands for nothing; worked out once for all who ask."""
+        known = self._texts.get(self.empty)
+        if known is None:
+            known = self._texts[self.empty] = self._made()
+        return known
 
-            array = text_array(self.values)
-            if self.empty:
-                hit = pc.is_in(array, pa.array(sorted(self.empty), pa.string()))
-                if hit.true_count:
-                    array = pc.if_else(hit, pa.scalar(None, pa.string()), array)
-            self._text = array
-        return self._text
+    def _made(self) -> Array:
+        from pipeline.normalise.arrow import pa, pc
+
+        if not self.empty:
+            if self.separator is not None:
+                join = self.separator.join
+                self.values = [
+                    None if None in parts else join(map(str, parts)) for parts in self.values
+                ]
+                self.separator = None
+            return text_array(self.values)
+        array = replace(self, empty=frozenset()).text
+        hit = pc.is_in(array, pa.array(sorted(self.empty), pa.string()))
+        return pc.if_else(hit, pa.scalar(None, pa.string()), array) if hit.true_count else array
+
+    def without(self, empty: frozenset[str]) -> Column:
+        """The same values, other texts standing for nothing."""
+        return self if empty == self.empty else replace(self, empty=empty)
+
+    def part(self, places: Sequence[int], received: Callable[[], Sequence[int]]) -> Column:
+        """Some of the values."""
+        values = self.values
+        return Column([values[i] for i in places], received, self.zone, self.empty, self.separator)
 
 
 @dataclass(slots=True)
@@ -268,6 +288,28 @@ def to_enum(name: str, values: Mapping[str, str], default: str, *, many: bool = 
     return convert
 
 
+def _epoch(text: Array) -> Array | None:
+    """A column of whole numbers of one unit, at once; None if it is anything else."""
+    from pipeline.normalise.arrow import pa, pc
+
+    try:
+        number = pc.cast(text, pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    span = pc.min_max(number).as_py()
+    if span["min"] is None or span["min"] < 100_000_000:
+        return None
+    for least, unit in ((10**17, "ns"), (10**14, "us"), (10**11, "ms"), (10**8, "s")):
+        if span["min"] >= least:
+            if unit != "ns" and span["max"] >= least * 1_000:
+                return None
+            moments = pc.cast(
+                pc.cast(number, pa.timestamp(unit, "UTC")), pa.timestamp("us", "UTC"), safe=False
+            )
+            return moments if span["max"] < 9 * 10**18 else None
+    return None
+
+
 def to_date(name: str, formats: Sequence[str], zone: str) -> Converter:
     """`zone` is `source` (the source's own, else the city's, which is noted) or an IANA name."""
     from pipeline.normalise.arrow import pa, pc
@@ -297,6 +339,10 @@ def to_date(name: str, formats: Sequence[str], zone: str) -> Converter:
                     return Converted({name: array})
             except pa.ArrowInvalid:
                 pass
+        if formats[0] == "epoch":
+            array = _epoch(text)
+            if array is not None:
+                return Converted({name: array})
         parse, _ = parser(column.zone)
         texts = text.to_pylist()
         made = [

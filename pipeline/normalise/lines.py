@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from collectors.formats import syslog
 from collectors.formats.json_lines import as_text
@@ -16,7 +16,7 @@ from collectors.formats.patterns import OTHER
 from pipeline.normalise.plan import Kind
 from pipeline.normalise.product import Product
 
-_HOLLOW = " \t\r\n\0\ufeff"
+MAX_DECIDED: Final = 20_000
 
 
 @dataclass(slots=True)
@@ -130,6 +130,16 @@ def _decide(product: Product, values: tuple[Any, ...]) -> Kind:
     return product.default
 
 
+def _remembered(product: Product, values: tuple[Any, ...]) -> Kind:
+    known = product.decided.get(values)
+    if known is None:
+        known = _decide(product, values)
+        if len(product.decided) >= MAX_DECIDED:  # hostile values
+            product.decided.clear()
+        product.decided[values] = known
+    return known
+
+
 def _meets(value: Any, wanted: frozenset[str]) -> bool:
     if value is None:
         return False
@@ -143,19 +153,21 @@ def _by_kind(product: Product, group: Group) -> list[tuple[Kind, Group]]:
         return [(_decide(product, (None,) * len(places)), group)]
     hollow = (None,) * len(group.rows)
     columns = [group.columns[place] if place >= 0 else hollow for place in places]
-    kinds: dict[Any, Kind] = {}
+    cells = list(zip(*columns, strict=True))
+    try:
+        distinct = set(cells)
+    except TypeError:  # a list or an object where a word belongs
+        cells = [
+            tuple(as_text(v) if isinstance(v, list | dict) else v for v in cell) for cell in cells
+        ]
+        distinct = set(cells)
+    kinds = {values: _remembered(product, values) for values in distinct}
+    first = next(iter(kinds.values()))
+    if all(kind is first for kind in kinds.values()):
+        return [(first, group)]
     rows: dict[str, list[int]] = {}
-    for index, values in enumerate(zip(*columns, strict=True)):
-        try:
-            kind = kinds.get(values)
-        except TypeError:  # a list or an object where a word belongs
-            kind = _decide(product, values)
-        else:
-            if kind is None:
-                kind = kinds[values] = _decide(product, values)
-        rows.setdefault(kind.name, []).append(index)
-    if len(rows) == 1:
-        return [(product.kinds[next(iter(rows))], group)]
+    for index, values in enumerate(cells):
+        rows.setdefault(kinds[values].name, []).append(index)
     return [
         (
             product.kinds[name],

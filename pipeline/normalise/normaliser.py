@@ -111,7 +111,8 @@ def _normalise(product: Product, records: Sequence[RawRecord], context: Context)
             None if blank(record.body) or not line.strip() else line
             for record, line in zip(records, text, strict=True)
         ]
-        whole = envelope.original(records, text)
+        plain = envelope.is_utf8(context.encoding) and not kept
+        whole = envelope.original(records, None if plain else text)
     told = tell(product, lines)
     dropped = told.dropped | {row for row, line in enumerate(lines) if line is None}
     return _Batch(product, records, context, whole, kept).tables(told, len(dropped))

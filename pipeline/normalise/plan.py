@@ -30,10 +30,10 @@ class Kind:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """By position in the shape: entries to run, columns to copy, names for the leftovers; and
-    fields to join first (positions, separator, entries)."""
+    """By position in the shape: entries to run on it, columns to copy, names for the leftovers;
+    and fields to join first (positions, separator, entries)."""
 
-    slots: tuple[tuple[int, int], ...]
+    slots: tuple[tuple[int, tuple[int, ...]], ...]
     verbatim: tuple[tuple[int, str], ...]
     extra: tuple[tuple[int, str], ...]
     joined: tuple[tuple[tuple[int, ...], str, tuple[int, ...]], ...]
@@ -73,7 +73,7 @@ class Planner:
         )
 
     def _make(self, kind: Kind, names: tuple[str, ...], wanted: frozenset[str] | None) -> Plan:
-        slots: list[tuple[int, int]] = []
+        slots: list[tuple[int, tuple[int, ...]]] = []
         verbatim: list[tuple[int, str]] = []
         extra: list[tuple[int, str]] = []
         joined: list[tuple[tuple[int, ...], str, tuple[int, ...]]] = []
@@ -88,7 +88,9 @@ class Planner:
         for position, name in enumerate(names):
             mapped = kind.slots.get(name)
             if mapped is not None:
-                slots.extend((position, slot) for slot in self._useful(mapped, wanted))
+                useful = self._useful(mapped, wanted)
+                if useful:
+                    slots.append((position, useful))
             kept = self._kept(name)
             if kept is None and (mapped is not None or name in consumed or self._dropped(name)):
                 continue

@@ -55,7 +55,8 @@ class Product:
     planner: Planner
     types: Types
     samples: tuple[SampleSpec, ...] = ()
-    proven: bool = field(default=False)
+    proven: bool = False
+    decided: dict[tuple[Any, ...], Kind] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def default(self) -> Kind:

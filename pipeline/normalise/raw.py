@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from collectors.formats.json_lines import as_text
@@ -18,7 +19,13 @@ def text_array(values: Sequence[Any]) -> Array:
         return pa.array(values, pa.string())
     except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):
         pass
-    texts = [None if value is None else as_text(value) for value in values]
+    kinds = set(map(type, values))
+    if kinds <= {int, type(None)} or kinds <= {bool, type(None)}:
+        with suppress(OverflowError, pa.ArrowInvalid):  # beyond 64 bits
+            return pa.array(values).cast(pa.string())
+    texts = [
+        value if value.__class__ is str or value is None else as_text(value) for value in values
+    ]
     try:
         return pa.array(texts, pa.string())
     except UnicodeEncodeError:

@@ -24,7 +24,7 @@ from pipeline.state.tables.lake import Hold
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey, SourceSeen
 from pipeline.state.tables.tickets import Outbox, Ticket, TicketFinding, TicketHistory
-from pipeline.store.base import Store
+from pipeline.store.base import SearchableStore as Store
 
 POSITION = "position.json"
 _CHUNK = 300

@@ -103,7 +103,12 @@ def _hand_over(
     with here.state.begin() as session:
         session.add(
             FileRange(
-                source=source, fingerprint=fingerprint, start=start, stop=stop, node=node, at=utc_now()
+                source=source,
+                fingerprint=fingerprint,
+                start=start,
+                stop=stop,
+                node=node,
+                at=utc_now(),
             )
         )
 
@@ -178,18 +183,23 @@ def detect_all(here: Installation) -> int:
     sync_shipped(here.state, now=utc_now(), cache=here.settings.cache)
     evaluator = ActiveRules(here.state, here.settings.cache)("main")
     matches = 0
-    while (result := run_once(here.state, here.store, evaluator, holder=f"cli-{os.getpid()}")) is not None:
+    while (
+        result := run_once(here.state, here.store, evaluator, holder=f"cli-{os.getpid()}")
+    ) is not None:
         if result.status == "failed":
-            raise ServiceAwayError("the detection run failed", where=f"run {result.run}", got=result.error)
+            raise ServiceAwayError(
+                "the detection run failed", where=f"run {result.run}", got=result.error
+            )
         matches += result.applied.matches
     return matches
 
 
 def ticket_all(here: Installation) -> None:
     """Take every changed finding into tickets."""
+    from pipeline.serve.policy import ticket_policy
     from pipeline.tickets.grouping import tickets_once
 
-    while tickets_once(here.state, now=utc_now()) is not None:
+    while tickets_once(here.state, now=utc_now(), policy=ticket_policy(here)) is not None:
         pass
 
 
@@ -199,7 +209,15 @@ def _counts(here: Installation, so_far: Ingested) -> Ingested:
     with here.state.read() as session:
         row = session.execute(
             sa.select(
-                *(sa.func.sum(c) for c in (Settlement.stored, Settlement.known, Settlement.refused, Settlement.dropped))
+                *(
+                    sa.func.sum(c)
+                    for c in (
+                        Settlement.stored,
+                        Settlement.known,
+                        Settlement.refused,
+                        Settlement.dropped,
+                    )
+                )
             ).where(Settlement.node == so_far.node)
         ).one()
     stored, known, refused, dropped = (int(n or 0) for n in row)

@@ -27,7 +27,7 @@ from pipeline.state.migrate import upgrade
 from pipeline.state.state import State
 
 if TYPE_CHECKING:
-    from pipeline.store.base import Store
+    from pipeline.store.lake import Lake
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Installation:
     key: bytes
 
     @cached_property
-    def store(self) -> Store:
+    def store(self) -> Lake:
         from pipeline.store.lake import Lake
 
         return Lake(self.settings.lake, self.state, resend_days=self.settings.store.resend_days)

@@ -21,7 +21,7 @@ from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import RoleHealth, read_pulses
 from pipeline.state.alarms import close_alarm, raise_alarm
 
-ROLES = ("collect", "normalise", "detect", "tickets", "console")
+ROLES = ("collect", "normalise", "detect", "tickets")
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
 SETTLED_AFTER = 30.0  # a child that lived so long starts from the first back-off again
 

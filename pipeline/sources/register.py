@@ -95,7 +95,9 @@ def add_source(
     _check_name(source, "the source's id")
     if product not in known_products:
         near = _nearest(product, known_products)
-        raise UsageError("no such product", got=product, remedy=f"did you mean {near}?" if near else "")
+        raise UsageError(
+            "no such product", got=product, remedy=f"did you mean {near}?" if near else ""
+        )
     networks = [(listener, _network(network)) for listener, network in addresses]
     key_id, secret, kept = new_key()
     with state.begin() as session:

@@ -70,7 +70,7 @@ class Health:
 
 
 class Store(Protocol):
-    """What every store does. Queries are Lucene's query-string syntax on ECS fields."""
+    """What the pipeline needs of a store: commits in, events by sequence and by id out."""
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
         """Make a commit's events durable and visible, and settle its receipts. Idempotent by range:
@@ -100,6 +100,14 @@ class Store(Protocol):
         """Documents of the events by hex id, in the ids' order, superseded ones included and marked
         by `thapcanh.superseded_by`. `when` is a hint that saves reading: where the events are."""
 
+    def health(self) -> Health: ...
+
+    def close(self) -> None: ...
+
+
+class SearchableStore(Store, Protocol):
+    """What people need besides. Queries are Lucene's query-string syntax on ECS fields."""
+
     def search(
         self,
         query: str,
@@ -122,7 +130,3 @@ class Store(Protocol):
 
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """Delete the agency's events received before `moment`, save held ones; how many went."""
-
-    def health(self) -> Health: ...
-
-    def close(self) -> None: ...

@@ -30,10 +30,7 @@ def from_extra(table: pa.Table, names: Iterable[str]) -> dict[str, pa.Array]:
     column = table.column(events.EXTRA).combine_chunks()
     if not len(wanted) or not len(column):
         return {}
-    entries = column.flatten() if hasattr(column, "flatten") else None
-    keys, items = (
-        (column.keys, column.items) if entries is None else (entries.field(0), entries.field(1))
-    )
+    keys, items = column.keys, column.items
     which = pc.index_in(keys, value_set=wanted)
     positions = np.flatnonzero(~np.asarray(pc.is_null(which)))
     if not len(positions):

@@ -46,7 +46,9 @@ def settle_once(
         return None
     with state.read() as session:
         names = sorted({record.source for record in records})
-        sources = {row.id: row for row in session.scalars(sa.select(Source).where(Source.id.in_(names)))}
+        sources = {
+            row.id: row for row in session.scalars(sa.select(Source).where(Source.id.in_(names)))
+        }
     by_source: dict[str, list[RawRecord]] = {}
     for record in records:
         by_source.setdefault(record.source, []).append(record)
@@ -84,7 +86,11 @@ def settle_once(
 
 def _refused(batch: Sequence[RawRecord], source: Source | None) -> list[DeadLetter]:
     cause = "unknown_source" if source is None else "unknown_product"
-    said = "the source is not in the register" if source is None else f"no such product: {source.product}"
+    said = (
+        "the source is not in the register"
+        if source is None
+        else f"no such product: {source.product}"
+    )
     return [
         DeadLetter(
             record.sequence, record.source, source.agency if source else "", cause, said,

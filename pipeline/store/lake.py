@@ -67,7 +67,9 @@ class Lake:
         )  # fmt: skip
         step("commit.before")
         with self._state.begin() as session:
-            last = session.scalar(sa.select(sa.func.max(Settlement.last)).where(Settlement.node == commit.node))
+            last = session.scalar(
+                sa.select(sa.func.max(Settlement.last)).where(Settlement.node == commit.node)
+            )
             if (last or 0) + 1 != commit.first:
                 raise _overtaken(commit)
             if session.get(Node, commit.node) is None:
@@ -85,7 +87,7 @@ class Lake:
             rows = session.execute(
                 sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
             )
-            return {node: last for node, last in rows}
+            return dict(rows.tuples())
 
     def scan(
         self,
@@ -146,7 +148,9 @@ class Lake:
             if not any(map(scope.allows, file.agencies)):
                 continue
             opened = open_parquet(self._root / file.path)
-            hits = pc.is_in(opened.read([events.ID]).column(0).cast(pa.binary(16)), value_set=wanted)
+            hits = pc.is_in(
+                opened.read([events.ID]).column(0).cast(pa.binary(16)), value_set=wanted
+            )
             if not pc.any(hits).as_py():
                 continue
             table = opened.read().filter(hits)
@@ -162,7 +166,11 @@ class Lake:
     def health(self) -> Health:
         """Whether every file of the manifest is there, with its size."""
         with self._state.read() as session:
-            files = list(session.execute(sa.select(LakeFile.path, LakeFile.bytes).where(LakeFile.state == _LIVE)))
+            files = list(
+                session.execute(
+                    sa.select(LakeFile.path, LakeFile.bytes).where(LakeFile.state == _LIVE)
+                )
+            )
         notes = []
         for path, size in files:
             there = self._root / path
@@ -299,8 +307,15 @@ def _within(
         inside = pc.and_(pc.greater(sequence, after), pc.less_equal(sequence, upto))
         keep = pc.or_(keep, pc.and_(pc.equal(node, name), inside))
     if scope.agencies is not None:
-        keep = pc.and_(keep, pc.is_in(table.column(events.AGENCY), value_set=pa.array(sorted(scope.agencies), pa.string())))
+        keep = pc.and_(
+            keep,
+            pc.is_in(
+                table.column(events.AGENCY), value_set=pa.array(sorted(scope.agencies), pa.string())
+            ),
+        )
     if gone:
         ids = pa.array([bytes.fromhex(one) for one in sorted(gone)], pa.binary(16))
-        keep = pc.and_(keep, pc.invert(pc.is_in(table.column(events.ID).cast(pa.binary(16)), value_set=ids)))
+        keep = pc.and_(
+            keep, pc.invert(pc.is_in(table.column(events.ID).cast(pa.binary(16)), value_set=ids))
+        )
     return table.filter(keep).sort_by([(events.NODE, "ascending"), (events.SEQUENCE, "ascending")])

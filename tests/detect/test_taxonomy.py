@@ -32,7 +32,9 @@ def test_process_creation_means_sysmon_1_and_security_4688(taxonomy: Taxonomy) -
 
 def test_the_sysmon_scope_leaves_4657_out_and_the_default_takes_it(taxonomy: Taxonomy) -> None:
     source = LogSource("windows", "registry_set")
-    assert [route.datasets for route in taxonomy.routes_for(source, "sysmon")] == [("windows.sysmon",)]
+    assert [route.datasets for route in taxonomy.routes_for(source, "sysmon")] == [
+        ("windows.sysmon",)
+    ]
     assert [route.datasets for route in taxonomy.routes_for(source)] == [
         ("windows.sysmon",),
         ("windows.security",),
@@ -50,7 +52,11 @@ def test_an_unknown_log_source_has_no_route(taxonomy: Taxonomy) -> None:
 
 def test_a_field_without_counterpart_has_no_column(taxonomy: Taxonomy) -> None:
     registry = taxonomy.maps["audit_registry"]
-    assert (registry.column("EventType"), registry.column("TargetObject"), registry.column("Foo")) == (
+    assert (
+        registry.column("EventType"),
+        registry.column("TargetObject"),
+        registry.column("Foo"),
+    ) == (
         None,
         "winlog.event_data.ObjectName",
         "winlog.event_data.Foo",

@@ -142,7 +142,7 @@ def test_a_declared_encoding_is_read_and_not_guessed() -> None:
     context = Context("n", "a", "s", KEY, NOW, encoding="cp1258")
     row = one(
         "generic",
-        "hà nội".encode("utf-8").decode().replace("ộ", "ô\u0323").encode("cp1258"),
+        "hà nội".replace("ộ", "ô\u0323").encode("cp1258"),
         context,
     )
     assert row[events.ORIGINAL].startswith("hà n")

@@ -1,0 +1,12 @@
+"""Which findings open tickets, as the settings say."""
+
+from __future__ import annotations
+
+from pipeline.model.detections import Level
+from pipeline.serve.installation import Installation
+from pipeline.tickets.grouping import Policy
+
+
+def ticket_policy(here: Installation) -> Policy:
+    settings = here.settings.tickets
+    return Policy(level=Level(settings.level), statuses=frozenset(settings.statuses))

@@ -1,0 +1,125 @@
+"""What each role does when it is a process: its loop, its lock, its pulse, until told to stop.
+
+`collect` bytes into the spool · `normalise` spool into the store · `detect` store into findings ·
+`tickets` findings into the queue · `console` the pages. They meet only in spool, store and state.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from pipeline.model.clock import utc_now
+from pipeline.model.errors import UsageError
+from pipeline.serve.installation import Installation
+from pipeline.serve.locks import role_lock
+from pipeline.serve.pulse import Heart
+
+Role = Callable[[Installation, threading.Event], None]
+
+
+def run_role(here: Installation, role: str, stop: threading.Event) -> None:
+    """Run one role under its lock until `stop`."""
+    if role not in RUN:
+        raise UsageError("no such role", got=role, expected=", ".join(RUN))
+    with role_lock(here.settings.run, role):
+        RUN[role](here, stop)
+
+
+def _collect(here: Installation, stop: threading.Event) -> None:
+    from collectors.collect import run_collector
+    from collectors.receivers.registered import RegisteredDirectory
+
+    settings = here.settings.collect
+    heart = Heart(here.state, "collect", settings.node)
+    heart.beat(progress=True)
+    run_collector(
+        settings, RegisteredDirectory(here.state), here.settings.spool, stop,
+        heartbeat=lambda _collector: heart.beat(progress=True),
+    )  # fmt: skip
+
+
+def _normalise(here: Installation, stop: threading.Event) -> None:
+    from collectors.spool.reader import SpoolReader
+    from pipeline.normalise.product import load_products
+    from pipeline.store.intake import settle_once
+
+    settings, products = here.settings.normalise, load_products()
+    heart = Heart(here.state, "normalise")
+    readers: dict[str, SpoolReader] = {}
+    here.store.sweep()
+    while not stop.is_set():
+        moved = False
+        for folder in sorted(here.settings.spool.iterdir()):
+            if not folder.is_dir():
+                continue
+            reader = readers.setdefault(folder.name, SpoolReader(here.settings.spool, folder.name))
+            settled = settle_once(
+                reader,
+                here.store,
+                here.state,
+                products,
+                key=here.key,
+                now=utc_now(),
+                limit=settings.batch,
+            )
+            moved = moved or settled is not None
+            heart.beat(progress=settled is not None)
+        heart.beat()
+        if not moved:
+            stop.wait(settings.interval)
+
+
+def _detect(here: Installation, stop: threading.Event) -> None:
+    from pipeline.detect.active import ActiveRules
+    from pipeline.detect.register import sync_shipped
+    from pipeline.detect.runs import Limits
+    from pipeline.detect.scheduler import detect_loop
+
+    settings = here.settings.detect
+    heart = Heart(here.state, "detect")
+    heart.beat(progress=True)
+    sync_shipped(here.state, now=utc_now(), cache=here.settings.cache)
+    detect_loop(
+        here.state, here.store, ActiveRules(here.state, here.settings.cache),
+        holder=f"{socket.gethostname()}-{os.getpid()}", interval=settings.interval,
+        limits=Limits(window=settings.window, lease=settings.lease_seconds), stop=stop, beat=heart.beat,
+    )  # fmt: skip
+
+
+def _tickets(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.policy import ticket_policy
+    from pipeline.tickets.loop import tickets_loop
+
+    heart = Heart(here.state, "tickets")
+    tickets_loop(
+        here.state,
+        policy=ticket_policy(here),
+        interval=here.settings.tickets.interval,
+        stop=stop,
+        beat=heart.beat,
+    )
+
+
+RUN: dict[str, Role] = {
+    "collect": _collect,
+    "normalise": _normalise,
+    "detect": _detect,
+    "tickets": _tickets,
+}
+
+
+def stop_with_parent(stop: threading.Event) -> None:
+    """Set `stop` when standard input ends: the supervisor held its other end."""
+
+    def watch() -> None:
+        with contextlib.suppress(OSError):
+            while os.read(0, 1024):
+                time.sleep(0.01)
+        stop.set()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -1,0 +1,23 @@
+"""Whether a played drill made the tickets that its script demands, given the time to make them."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from pipeline.rehearsal.expected import tickets
+from pipeline.rehearsal.script import Script
+from pipeline.rehearsal.verdict import differences, seen_tickets
+from pipeline.serve.installation import Installation
+
+
+def wait_for_tickets(
+    here: Installation, script: Script, *, seconds: float, stop: threading.Event
+) -> list[str]:
+    """The differences that are left when they are gone or the time is up; one line each."""
+    wanted = [ticket for ticket in tickets(script) if ticket.by == "single"]
+    limit = time.monotonic() + seconds
+    while True:
+        found = differences(seen_tickets(here.state, here.store), wanted)
+        if not found or time.monotonic() > limit or stop.wait(1.0):
+            return found

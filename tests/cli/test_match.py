@@ -1,0 +1,122 @@
+"""``thapcanh match`` on real files: exactly the pairs that a slow reference found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+from support.cli_words import EVENT, RULE
+
+SIGMA = ("rules", "rules-emerging-threats", "rules-threat-hunting")
+
+
+def thapcanh(*words: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "pipeline.cli.main", *map(str, words)]
+    return subprocess.run(command, input=given, capture_output=True, check=False)
+
+
+def test_the_windows_corpus_gives_exactly_the_expected_pairs(
+    corpora: Path, sigma_rules: Path
+) -> None:
+    rules = [word for name in SIGMA for word in ("--rules", sigma_rules / name)]
+    done = thapcanh(
+        "match",
+        corpora / "windows-events.ndjson.gz",
+        "--product",
+        "windows",
+        "--scope",
+        "sysmon",
+        *rules,
+    )
+    found = [json.loads(line) for line in done.stdout.splitlines()]
+    expected = json.loads((corpora / "windows-events.expected.json").read_text())
+    assert (done.returncode, {(one["rule_id"], one["line"]) for one in found}, len(found)) == (
+        0,
+        {(rule, line) for rule, one in expected.items() for line in one["lines"]},
+        312,
+    )
+    assert [one["line"] for one in found] == sorted(one["line"] for one in found)
+
+
+def test_every_regression_case_of_sigmahq_fires(
+    corpora: Path, sigma_rules: Path, tmp_path: Path
+) -> None:
+    from pipeline.cli.files import _Batches, _product
+    from pipeline.detect.compile import compile_rules
+    from pipeline.detect.match_file import matches
+    from pipeline.detect.rules import load_rules
+    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.settings.places import config_dir
+
+    class Silent:
+        def update(self, _count: int) -> None: ...
+
+    with tarfile.open(corpora / "sigma-regression.tar.xz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    taxonomy, windows = Taxonomy.load(config_dir() / "taxonomy"), _product("windows")
+    short = []
+    cases = json.loads((tmp_path / "cases.json").read_text())
+    for case in cases:
+        compiled = compile_rules(load_rules([sigma_rules / case["rule"]]).rules, taxonomy)
+        tables = _Batches(tmp_path / case["evtx"], windows).tables(Silent())
+        count = sum(one.rule_id == case["rule_id"] for one in matches(compiled, tables))
+        if count < case["min_matches"]:
+            short.append((case["rule"], count))
+    assert (len(cases), short) == (98, [])
+
+
+def test_standard_input_is_matched_by_line_and_case_does_not_matter(tmp_path: Path) -> None:
+    (tmp_path / "rule.yml").write_bytes(RULE)
+    lines = b"\n" + json.dumps(EVENT).encode() + b"\n{broken\n"
+    done = thapcanh("match", "-", "--product", "windows", "--rules", tmp_path, given=lines)
+    assert (done.returncode, json.loads(done.stdout)) == (
+        0,
+        {
+            "rule_id": "5f1b2a0e-6f50-4a8b-9f0d-0d9f8a7c1e11",
+            "line": 2,
+            "title": "A test rule",
+            "level": "high",
+        },
+    )
+    assert b"1 records could not be parsed" in done.stderr
+
+
+def test_a_broken_rule_is_named_and_the_others_run(tmp_path: Path) -> None:
+    (tmp_path / "a.yml").write_bytes(RULE)
+    (tmp_path / "b.yml").write_bytes(RULE.replace(b"level: high", b"level: high\nlevel: low"))
+    given = json.dumps(EVENT).encode()
+    done = thapcanh("match", "-", "--product", "windows", "--rules", tmp_path, given=given)
+    assert (done.returncode, len(done.stdout.splitlines())) == (3, 1)
+    assert b"b.yml" in done.stderr
+    assert b"level" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("match", "none.log", "--product", "windows", "--rules", "."), 1, b"no such file"),
+        (("match", "-", "--product", "wndows", "--rules", "."), 2, b"did you mean windows?"),
+        (
+            ("match", "-", "--product", "windows", "--scope", "x", "--rules", "."),
+            2,
+            b"no such scope",
+        ),
+        (("match", "-"), 2, b"--product"),
+        (("ticket", "list", "--home", "/nonexistent/home"), 2, b"there is no home folder here"),
+    ],
+)
+def test_wrong_use_is_told_in_a_line_without_a_traceback(
+    words: tuple[str, ...], code: int, said: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "rule.yml").write_bytes(RULE)
+    words = tuple(str(tmp_path) if word == "." else word for word in words)
+    done = thapcanh(*words, given=b"{}")
+    assert (done.returncode, said in done.stderr, b"Traceback" in done.stderr) == (
+        code,
+        True,
+        False,
+    )
