@@ -18,7 +18,7 @@ from pipeline.model.events import TIME
 from pipeline.normalise.compile import Entry, Types, plain
 from pipeline.normalise.convert import Column, Converted
 from pipeline.normalise.ecs import arrow_type
-from pipeline.normalise.plan import Kind, Plan, Planner
+from pipeline.normalise.plan import Kind, Planner
 from pipeline.normalise.types import Array
 
 Rows = np.ndarray[Any, np.dtype[np.int32]]
