@@ -115,13 +115,24 @@ class HttpBulk:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
+        whole = False
+
+        async def receive_once() -> MutableMapping[str, Any]:
+            nonlocal whole
+            message = await receive()
+            whole = not message.get("more_body", False)
+            return message
+
         try:
             identity = await self._identify(scope, headers)
-            status, body = await self._route(scope, headers, receive, identity)
+            status, body = await self._route(scope, headers, receive_once, identity)
         except http_body.BodyGoneError:
             return
         except ThapCanhError as error:
-            await _drain(receive, error)
+            if isinstance(error, UnknownKeyError):
+                await asyncio.sleep(0.05)  # a wrong key costs the guesser a moment
+            if not whole:
+                await _drain(receive_once, error)
             status, body = error.http_status, _error_body(error)
         await _respond(send, status, body, headers, head=scope["method"] == "HEAD")
 
@@ -252,10 +263,7 @@ class HttpBulk:
 
 
 async def _drain(receive: http_body.Receive, error: ThapCanhError) -> None:
-    """Read a little of what is refused, so that the sender gets to reading the answer; and let a
-    wrong key cost the guesser a moment."""
-    if isinstance(error, UnknownKeyError):
-        await asyncio.sleep(0.05)
+    """Read a little of what is refused, so that the sender gets to reading the answer."""
     if not isinstance(error, http_body.BodyTooSlowError):
         with contextlib.suppress(ThapCanhError, TimeoutError):
             async with asyncio.timeout(1):

@@ -34,7 +34,7 @@ def bars(counts: Iterable[tuple[datetime, int]], span: Span) -> list[Bar]:
     most = max((count for _, count in found), default=0)
     # Stores count in steps since 1970: the axis holds every whole step that the span touches.
     low = EPOCH + (span.start - EPOCH) // span.step * span.step
-    steps = -((low - span.stop) // span.step)
+    steps = (span.stop - low) // span.step + 1
     width = WIDTH / steps
     gap = min(2.0, width / 4)
     made = []

@@ -209,7 +209,8 @@ def _reading(
             if column is not None:
                 fields[column] = None
         for field in correlated:  # a name that the route does not know is taken for a column's
-            values[field, (names.column(field) if names else None) or field] = None
+            known = names.column(field) if names and field not in events.ENVELOPE else None
+            values[field, known or field] = None
     return _Reading(tuple(entity), tuple(fields), tuple(values))
 
 

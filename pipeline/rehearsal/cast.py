@@ -121,6 +121,19 @@ OUTSIDE_ADDRESSES = "192.0.2."
 """Everybody else out there: sites, mail servers, citizens."""
 
 
+TRAVELLER = "hung.do"
+"""Whose account the VPN story takes: noise leaves this name alone at the VPN, so that no chance login
+joins the story."""
+
+CALLERS: tuple[str, ...] = tuple(person for person in PEOPLE if person != TRAVELLER)
+
+
+def home(source: DrillSource, person: str) -> str:
+    """Where a person of the source's agency calls from: another address for each agency."""
+    block = list(AGENCY).index(source.agency) * 32
+    return f"{HOME_ADDRESSES}{block + PEOPLE.index(person) % 30 + 1}"
+
+
 def inside(source: DrillSource, third: int, fourth: int) -> str:
     """An address of the source's agency."""
     return f"10.{AGENCY[source.agency].net}.{third}.{fourth}"

@@ -1,7 +1,7 @@
 """Takes the stage away: the drill's events, findings, tickets, sources, agencies and files.
 
-Only what belongs to agencies flagged *drill* goes, and what correlations across agencies made of their
-events; settlements, runs and coverage stay, for they speak of sequences. Removing twice does no harm.
+Only what belongs to agencies flagged *drill* goes; settlements, runs and coverage stay, for they speak of
+sequences, and so does what the centre's own correlations across agencies found. Removing twice does no harm.
 """
 
 from __future__ import annotations

@@ -19,7 +19,8 @@ class Trip:
     """What a line must bring about: a match of `rule` whose episode belongs to `entity`.
 
     `agency` is empty for the agency of the line's source, else the one the finding belongs to
-    (`soc` for a correlation across agencies).
+    (`soc` for a correlation across agencies). A correlation groups by folded values: its entity is in
+    small letters.
     """
 
     rule: str

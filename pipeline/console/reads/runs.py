@@ -115,13 +115,12 @@ def lags(state: State, actor: Actor) -> list[Lag]:
     if scope_for(actor, "run.read").agencies is not None:
         return []  # sequences are never shown to an agency
     with state.read() as db:
-        marks = dict(
-            db.execute(
+        marks = {
+            row[0]: row[1]
+            for row in db.execute(
                 select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
             )
-            .tuples()
-            .all()
-        )
+        }
         schedules = list(db.scalars(select(ScheduleRow).order_by(ScheduleRow.name)))
         at = {(row.schedule, row.node): row.position for row in db.scalars(select(Cursor))}
         return [

@@ -123,15 +123,14 @@ def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -
         )
     )
     addressed = set(db.scalars(select(SourceAddress.source).where(SourceAddress.source.in_(ids))))
-    failures = dict(
-        db.execute(
+    failures = {
+        row[0]: row[1]
+        for row in db.execute(
             select(DeadLetterRow.source, sa.func.count())
             .where(DeadLetterRow.source.in_(ids), DeadLetterRow.state == "open")
             .group_by(DeadLetterRow.source)
         )
-        .tuples()
-        .all()
-    )
+    }
     return [
         _line(
             row,

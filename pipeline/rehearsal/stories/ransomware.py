@@ -81,6 +81,6 @@ def tell(start: datetime, rng: Random) -> list[Draft]:
                 tale.at, rng, HOST, PAYLOAD,
                 f"D:\\HoSo\\Hộ tịch\\khai-sinh-{number:03d}.docx.khoa", "NT AUTHORITY\\SYSTEM",
             ),
-            Trip(rules.CORRELATION_MASS_RENAME, HOST, "correlation"),
+            Trip(rules.CORRELATION_MASS_RENAME, HOST.lower(), "correlation"),
         )  # fmt: skip
     return tale.drafts

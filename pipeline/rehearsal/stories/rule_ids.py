@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 FORTIGATE_VPN_FAILED: Final = "3a627953-c012-40d8-87db-1ec567e82294"
+FORTIGATE_VPN_UP: Final = "e0a1e92e-35c6-4709-8963-b8ece89a5482"
 FORTIGATE_VPN_DEFAULT_ACCOUNT: Final = "aedd32ee-0c09-42df-8358-24675ce8c775"
 FORTIGATE_VPN_ABROAD: Final = "27a0dc67-e53d-43a6-a25f-f8d4147bd5f5"
 FORTIGATE_ADMIN_OUTSIDE: Final = "6ba97888-f22c-4b93-9a9d-91042e32d783"

@@ -1,7 +1,7 @@
 """One address tries two passwords on everybody's VPN account, gets in, and goes on by RDP.
 
-T1110.003, T1133, T1021.001. From 01:10: forty names at the department's FortiGate, among them names
-that no one has (`admin`, `test`); a few tries at two other agencies' gateways; then a tunnel for
+T1110.003, T1133, T1021.001. From 01:09: `hung.do` connects from home; then forty names at the department's FortiGate, among them
+names that no one has (`admin`, `test`); a few tries at two other agencies' gateways; then a tunnel for
 `hung.do`, and from the tunnel's address a remote desktop on the domain controller.
 """
 
@@ -21,13 +21,20 @@ CONTROLLER = "dt-so-khoa-hoc.windows"
 ASA, OPENVPN = "dt-cty-cap-nuoc.cisco_asa", "dt-so-quy-hoach.openvpn"
 DEVICE, HOST = "SKH-FG-01", "SKH-DC01.skh.example"
 ADDRESS, COUNTRY, TUNNEL = "203.0.113.45", "Netherlands", "10.212.134.207"
-VICTIM = "hung.do"
+VICTIM = cast.TRAVELLER
 NOBODIES = ("admin", "test")
 
 
 def tell(start: datetime, rng: Random) -> list[Draft]:
     tale = Tale("vpn_spray", start)
-    tale.begin(1, 10)
+    tale.begin(1, 9)
+    countries = Trip(rules.CORRELATION_TWO_COUNTRIES, VICTIM, "correlation")
+    home = cast.home(cast.SOURCE[FORTIGATE], VICTIM)
+    tale.tell(
+        FORTIGATE,
+        fortigate.vpn_up(tale.at, DEVICE, VICTIM, home, "Vietnam", "10.212.134.203", 1_699_000_000),
+        countries,
+    )
     spray = Trip(rules.CORRELATION_VPN_SPRAY, ADDRESS, "correlation")
     everywhere = Trip(rules.CORRELATION_MANY_AGENCIES, ADDRESS, "correlation", "soc")
     success = Trip(rules.CORRELATION_SPRAY_THEN_SUCCESS, ADDRESS, "correlation")
@@ -47,7 +54,7 @@ def tell(start: datetime, rng: Random) -> list[Draft]:
     tale.tell(
         FORTIGATE,
         fortigate.vpn_up(tale.at, DEVICE, VICTIM, ADDRESS, COUNTRY, TUNNEL, 1_699_000_001),
-        Trip(rules.FORTIGATE_VPN_ABROAD, VICTIM), success,
+        Trip(rules.FORTIGATE_VPN_ABROAD, VICTIM), success, countries,
     )  # fmt: skip
     for _ in range(2):
         tale.wait(rng.uniform(60, 120))

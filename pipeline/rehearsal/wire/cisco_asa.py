@@ -81,8 +81,8 @@ def noise(
                 f'{rng.choice((22, 23, 445, 3389))} by access-group "OUTSIDE_IN" [0x0, 0x0]',
             )  # fmt: skip
         else:
-            person = rng.choice(cast.PEOPLE)
-            home = f"{cast.HOME_ADDRESSES}{20 + cast.PEOPLE.index(person)}"
+            person = rng.choice(cast.CALLERS)
+            home = cast.home(source, person)
             if rng.random() < 0.15:
                 yield at, vpn_rejected(at, device, person, home)
             else:

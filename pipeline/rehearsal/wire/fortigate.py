@@ -115,8 +115,8 @@ def noise(
                 action="deny", service="PROBE", inward=True,
             )  # fmt: skip
         elif kind < 0.995:
-            person = rng.choice(cast.PEOPLE)
-            address = f"{cast.HOME_ADDRESSES}{20 + cast.PEOPLE.index(person)}"
+            person = rng.choice(cast.CALLERS)
+            address = cast.home(source, person)
             if rng.random() < 0.2:
                 yield at, vpn_failed(at, device, person, address, "Vietnam")
             else:

@@ -45,7 +45,7 @@ def noise(
         page = rng.choice(_PAGES).format(n=rng.randrange(1000, 99_999))
         address = f"{cast.OUTSIDE_ADDRESSES}{rng.randrange(1, 255)}"
         if rng.random() < 0.3:
-            address = f"{cast.HOME_ADDRESSES}{rng.randrange(60, 250)}"
+            address = f"{cast.HOME_ADDRESSES}{rng.randrange(1, 255)}"
         kind = rng.random()
         method, status = (
             ("GET", 200) if kind < 0.88 else ("POST", 302) if kind < 0.95 else ("GET", 404)

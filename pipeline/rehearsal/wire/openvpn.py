@@ -54,8 +54,8 @@ def noise(
 ) -> Iterator[tuple[datetime, bytes]]:
     """Staff connect from home, keys are renewed, a password is mistyped."""
     for at in times:
-        person, port = rng.choice(cast.PEOPLE), rng.randrange(32768, 61000)
-        home, kind = f"{cast.HOME_ADDRESSES}{20 + cast.PEOPLE.index(person)}", rng.random()
+        person, port = rng.choice(cast.CALLERS), rng.randrange(32768, 61000)
+        home, kind = cast.home(source, person), rng.random()
         if kind < 0.35:
             yield at, succeeded(at, source.host, person, home, port)
         elif kind < 0.70:

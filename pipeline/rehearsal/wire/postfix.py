@@ -90,7 +90,5 @@ def noise(
         else:
             yield (
                 at,
-                sasl_failed(
-                    at, rng, host, f"{cast.HOME_ADDRESSES}{20 + cast.PEOPLE.index(person)}"
-                ),
+                sasl_failed(at, rng, host, cast.home(source, person)),
             )

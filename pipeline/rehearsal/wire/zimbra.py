@@ -80,7 +80,7 @@ def noise(
         account, place = f"{person}@{domain}", cast.PEOPLE.index(person)
         address = cast.inside(source, 1, 20 + place)
         if rng.random() < 0.15:
-            address = f"{cast.HOME_ADDRESSES}{20 + place}"
+            address = cast.home(source, person)
         kind = rng.random()
         if kind < 0.30:
             yield at, soap_auth(at, rng, account, address)

@@ -1,0 +1,208 @@
+"""The stage: set once, found again, refused beside real agencies, and taken away whole."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from collectors.receivers.registered import RegisteredDirectory
+from pipeline.model.errors import ConflictError, UsageError
+from pipeline.model.scope import OPERATOR
+from pipeline.rehearsal import cast
+from pipeline.rehearsal.clean import Cleaned, clean
+from pipeline.rehearsal.script import Script
+from pipeline.rehearsal.setup import remembered, set_stage
+from pipeline.state.base import Base
+from pipeline.state.state import State
+from pipeline.state.tables.detection import FindingEvent, FindingRow
+from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey
+from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SCRIPT = Script(7, datetime(2026, 11, 23, 17, 0, tzinfo=UTC))
+PRODUCTS = frozenset(source.product for source in cast.SOURCES)
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    opened = State.at(tmp_path / "state.sqlite")
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+def _set(
+    state: State, folder: Path, script: Script = SCRIPT, *, beside_real: bool = False
+) -> dict[str, str]:
+    return set_stage(
+        state, OPERATOR, folder, script, known_products=PRODUCTS, now=NOW, beside_real=beside_real
+    )  # fmt: skip
+
+
+def _real_agency(state: State) -> None:
+    with state.begin() as session:
+        session.add(
+            Agency(id="q1", name_vi="Phường Sài Gòn", name_en="Sài Gòn Ward", valid_from=NOW)
+        )
+
+
+def _counts(state: State) -> dict[str, int]:
+    with state.read() as session:
+        return {
+            name: session.scalar(sa.select(sa.func.count()).select_from(table)) or 0
+            for name, table in Base.metadata.tables.items()
+        }
+
+
+def test_eight_agencies_come_flagged_drill_with_a_key_for_each_source(
+    state: State, tmp_path: Path
+) -> None:
+    keys = _set(state, tmp_path)
+    with state.read() as session:
+        agencies = session.execute(sa.select(Agency.id, Agency.drill)).all()
+        sources = session.execute(sa.select(Source.id, Source.agency, Source.product)).all()
+    assert sorted(agencies) == sorted((agency.id, True) for agency in cast.AGENCIES)
+    assert sorted(sources) == sorted((s.id, s.agency, s.product) for s in cast.SOURCES)
+    assert set(keys) == set(cast.SOURCE)
+
+
+def test_the_receivers_know_each_key_and_each_loopback_address(
+    state: State, tmp_path: Path
+) -> None:
+    keys = _set(state, tmp_path)
+    directory = RegisteredDirectory(state)
+    directory.refresh()
+    for source in cast.SOURCES:
+        by_key = directory.by_key(*keys[source.id].split(":"))
+        assert by_key is not None
+        assert (by_key.source, by_key.agency, by_key.product) == (
+            source.id,
+            source.agency,
+            source.product,
+        )
+        if source.syslog:
+            by_address = directory.by_address(f"syslog-{source.syslog}", source.address)
+            assert by_address is not None
+            assert by_address.source == source.id
+
+
+def test_a_second_call_changes_nothing_and_gives_the_same_keys(
+    state: State, tmp_path: Path
+) -> None:
+    first = _set(state, tmp_path)
+    before = _counts(state)
+    assert _set(state, tmp_path) == first
+    assert _counts(state) == before
+
+
+def test_lost_keys_are_replaced_by_new_ones(state: State, tmp_path: Path) -> None:
+    first = _set(state, tmp_path)
+    (tmp_path / "keys.json").unlink()
+    again = _set(state, tmp_path)
+    assert set(again) == set(first)
+    assert not set(again.values()) & set(first.values())
+
+
+def test_the_keys_are_for_the_owner_alone(state: State, tmp_path: Path) -> None:
+    keys = _set(state, tmp_path)
+    place = tmp_path / "keys.json"
+    assert stat.S_IMODE(place.stat().st_mode) == 0o600
+    assert json.loads(place.read_text("utf-8")) == keys
+
+
+def test_keys_that_cannot_be_read_are_named(state: State, tmp_path: Path) -> None:
+    (tmp_path / "keys.json").write_text("{", "utf-8")
+    with pytest.raises(UsageError, match=r"keys\.json"):
+        _set(state, tmp_path)
+
+
+def test_a_home_that_holds_real_agencies_is_refused_unless_told(
+    state: State, tmp_path: Path
+) -> None:
+    _real_agency(state)
+    with pytest.raises(ConflictError, match="--beside-real"):
+        _set(state, tmp_path)
+    assert len(_set(state, tmp_path, beside_real=True)) == len(cast.SOURCES)
+
+
+def test_the_centre_is_no_real_agency(state: State, tmp_path: Path) -> None:
+    with state.begin() as session:
+        session.add(Agency(id="soc", name_vi="Trung tâm", name_en="Centre", valid_from=NOW))
+    assert _set(state, tmp_path)
+
+
+def test_another_script_is_refused_while_one_is_on_the_stage(state: State, tmp_path: Path) -> None:
+    _set(state, tmp_path)
+    assert remembered(state) == SCRIPT
+    with pytest.raises(ConflictError, match="seed 8"):
+        _set(state, tmp_path, Script(8, SCRIPT.start))
+
+
+def _finding(state: State, agency: str, *, drill: bool, number: int) -> None:
+    with state.begin() as session:
+        session.add(
+            FindingRow(
+                id=f"f{number}", number=number, born=number, rule="r", revision="v", agency=agency,
+                entity="e", level="high", status="test", title="t", first=NOW, last=NOW, count=1,
+                samples=[], run="run", created=NOW, changed=NOW,
+            )
+        )  # fmt: skip
+        session.add(
+            FindingEvent(
+                rule="r",
+                event=bytes([number]),
+                entity="e",
+                finding=f"f{number}",
+                time=NOW,
+                revision="v",
+            )
+        )
+        session.add(
+            Ticket(
+                id=f"t{number}", number=number, agency=agency, drill=drill, title="t", severity="high",
+                severity_rank=3, status="new", first=NOW, last=NOW, events=1, opened=NOW, changed=NOW,
+            )
+        )  # fmt: skip
+        session.flush()
+        session.add(TicketFinding(finding=f"f{number}", ticket=f"t{number}", added=NOW))
+        session.add(TicketHistory(ticket=f"t{number}", place=1, what="opened", by="system", at=NOW))
+
+
+def test_clean_takes_the_drill_away_and_leaves_the_real_alone(state: State, tmp_path: Path) -> None:
+    _real_agency(state)
+    _finding(state, "q1", drill=False, number=1)
+    before = _counts(state)
+    _set(state, tmp_path, beside_real=True)
+    _finding(state, cast.AGENCIES[0].id, drill=True, number=2)
+    store = _Store()
+    assert clean(state, store, tmp_path, now=NOW) == Cleaned(8, len(cast.SOURCES), 80, 1, 1)
+    assert _counts(state) == before
+    assert store.asked == {agency.id: NOW + timedelta(days=1) for agency in cast.AGENCIES}
+    assert not (tmp_path / "keys.json").exists()
+    assert remembered(state) is None
+
+
+def test_cleaning_twice_does_no_harm(state: State, tmp_path: Path) -> None:
+    _set(state, tmp_path)
+    clean(state, None, tmp_path, now=NOW)
+    assert clean(state, None, tmp_path, now=NOW) == Cleaned()
+    with state.read() as session:
+        assert session.scalar(sa.select(sa.func.count()).select_from(SourceKey)) == 0
+        assert session.scalar(sa.select(sa.func.count()).select_from(SourceAddress)) == 0
+
+
+class _Store:
+    """Remembers what it was asked to delete; ten events of each agency."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, datetime] = {}
+
+    def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
+        self.asked[agency] = moment
+        return 10
