@@ -1,256 +1,321 @@
-"""The lake: Parquet files under one folder, and a manifest in the state. The embedded store.
+"""The embedded store: Parquet files under one folder, and a manifest in the state that makes them exist.
 
-In: commits. Out: what `base.Store` promises. A commit is one zstd file per dataset, then one
-transaction that makes the files exist, settles the receipts and files the dead letters; a crash
-before it leaves files that nobody sees, which `sweep` deletes.
+In: commits of one node each. Out: events by sequence, and by id. A commit writes its files first (temp
+file, fsync, rename), then manifest rows, settlement and dead letters in one transaction; a crash between
+the two leaves files that nobody sees and `sweep` removes. A file that cannot be read is an error that
+names it, never a gap.
 """
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from pipeline.model.clock import utc_now
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.model import events
 from pipeline.model.detections import Window
-from pipeline.model.errors import ConflictError, UsageError
+from pipeline.model.errors import ConflictError, DamagedError
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
-from pipeline.state.state import State
-from pipeline.state.tables.lake import LakeFile
-from pipeline.store import manifest
-from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
-from pipeline.store.files import Written, arrange, write_file
-from pipeline.store.known import Lookup
-from pipeline.store.scan import Reader, chunks
+from pipeline.state.state import State, next_number
+from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
+from pipeline.state.tables.lake import LakeFile, LakeSchema, LakeSpan, Superseded
+from pipeline.store.base import ALL_TIME, Commit, Health, TimeRange
+from pipeline.store.columns import ALWAYS, from_extra
+from pipeline.store.files import Written, arrange, open_parquet, write_file
+from pipeline.store.ids import KnownIds, day_of, halves, repeated
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from pipeline.store.search import Searcher
-
-ORPHAN_AGE = 900.0  # seconds; a file this young may be about to be committed by another process
+_LIVE: Final = "live"
+_ORPHAN_AGE: Final = 3600.0  # seconds; a younger file may be a commit that is under way
 
 
 class Lake:
-    """See `base.Store`. Many processes may have the same lake open."""
+    """One lake. Several processes may read it; each node's commits come from one process."""
 
     def __init__(self, root: Path, state: State, *, resend_days: int = 10) -> None:
-        self.root, self.state = root, state
-        root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self._lookup = Lookup(root, state, resend_days)
-        self._writing = threading.Lock()
-        self._searcher: Searcher | None = None
-
-    # -- writing
+        self._root, self._state, self._resend_days = root, state, resend_days
+        self._known = KnownIds()
+        self._loaded = 0
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
-        with self._writing:
-            while True:
-                settled = self._append_once(commit, now)
-                if settled is not None:
-                    return settled
-
-    def _append_once(self, commit: Commit, now: datetime) -> Settled | None:
-        """None if another process committed ids that this look-up did not know of."""
-        with self.state.read() as session:
-            self._check_place(commit, manifest.watermark(session, commit.node))
-            drill = manifest.drill_agencies(session)
-        fresh = self._lookup.fresh(commit, now)
+        """See `base.Store`. ConflictError when the commit does not begin where the last one ended."""
+        if commit.first != self.watermark().get(commit.node, 0) + 1:
+            raise _overtaken(commit)
+        written: list[tuple[Written, bool]] = []
+        known = 0
+        for dataset, table in commit.tables.items():
+            resendable = dataset in commit.resendable
+            if resendable:
+                fresh = self._fresh(table, now)
+                known += table.num_rows - fresh.num_rows
+                table = fresh  # noqa: PLW2901 - the known rows are settled, not stored
+            if table.num_rows:
+                written.append((write_file(self._root, dataset, arrange(table)), resendable))
         settled = Settled(
-            commit.node,
-            commit.first,
-            commit.last,
-            stored=fresh.rows,
-            known=fresh.known,
-            refused=commit.refused,
-            dropped=commit.dropped,
-        )
-        files: list[tuple[Written, bool]] = []
-        done = False
-        try:
-            for dataset, table in sorted(fresh.tables.items()):
-                written = write_file(self.root, dataset, arrange(table))
-                files.append((written, dataset in commit.resendable))
-            step("commit.files")
-            with self.state.begin() as session:
-                self._check_place(commit, manifest.watermark(session, commit.node))
-                if commit.resendable and self._lookup.outdated(session, now):
-                    return None
-                self._check_files(files)
-                numbers = [
-                    manifest.add_file(session, file, now=now, resendable=resendable, drill=drill)
-                    for file, resendable in files
-                ]
-                manifest.settle(session, settled, now=now)
-                manifest.add_dead(session, commit.node, fresh.letters(commit.dead))
-                manifest.add_file_ranges(session, commit.node, commit.files, now=now)
-                manifest.supersede(session, fresh.replaced(), now=now)
-                step("commit.transaction")
-            done = True
-            step("commit.done")
-        finally:
-            if not done:
-                self._remove(files)
-        self._lookup.remember(fresh, numbers)
+            commit.node, commit.first, commit.last,
+            stored=sum(one.rows for one, _ in written), known=known,
+            refused=commit.refused, dropped=commit.dropped,
+        )  # fmt: skip
+        step("commit.before")
+        with self._state.begin() as session:
+            last = session.scalar(
+                sa.select(sa.func.max(Settlement.last)).where(Settlement.node == commit.node)
+            )
+            if (last or 0) + 1 != commit.first:
+                raise _overtaken(commit)
+            if session.get(Node, commit.node) is None:
+                session.add(Node(id=commit.node, kind="collect", created=now))
+                session.flush()
+            for one, resendable in written:
+                _record(session, one, resendable=resendable, now=now)
+            _settle(session, commit, settled, now)
+        step("commit.after")
         return settled
 
-    @staticmethod
-    def _check_place(commit: Commit, settled: int) -> None:
-        if commit.first != settled + 1:
-            raise ConflictError(
-                "this commit does not go on from what is settled",
-                where=f"node {commit.node}",
-                got=f"receipts {commit.first} to {commit.last}",
-                expected=f"a first receipt of {settled + 1}",
-                remedy="read the watermark again; only one process may settle a node",
-            )
-
-    def _check_files(self, files: Sequence[tuple[Written, bool]]) -> None:
-        for file, _ in files:
-            if not (self.root / file.path).exists():  # swept while this process stood still
-                raise ConflictError(
-                    "a file of this commit was swept before it was committed",
-                    where=file.path,
-                    remedy="the commit is made again",
-                )
-
-    def _remove(self, files: Sequence[tuple[Written, bool]]) -> None:
-        for file, _ in files:
-            (self.root / file.path).unlink(missing_ok=True)
-
-    def sweep(self, *, age: float = ORPHAN_AGE) -> list[str]:
-        """Delete files without a row that are older than `age` seconds. Run at the start of a role."""
-        found = {
-            str(path.relative_to(self.root)): path
-            for pattern in ("*/*/*.parquet", "*/*/*.part")
-            for path in self.root.glob(pattern)
-            if path.stat().st_mtime <= time.time() - age
-        }
-        with self.state.read() as session:
-            known = manifest.known_paths(session)
-        orphans = sorted(found.keys() - known)
-        for orphan in orphans:
-            found[orphan].unlink(missing_ok=True)
-        return orphans
-
-    # -- reading
-
     def watermark(self) -> dict[str, int]:
-        with self.state.read() as session:
-            return manifest.watermarks(session)
+        """See `base.Store`."""
+        with self._state.read() as session:
+            rows = session.execute(
+                sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
+            )
+            return {node: last for node, last in rows}  # noqa: C416 - a result of rows is no mapping
 
     def scan(
-        self, window: Window, *, scope: Scope, columns: Mapping[str, frozenset[str]] | None = None
+        self,
+        window: Window,
+        *,
+        scope: Scope,
+        columns: Mapping[str, frozenset[str] | None] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
-        with self.state.read() as session:
-            settled = manifest.watermarks(session)
-            gone = [bytes.fromhex(old) for old in manifest.superseded(session)]
-        reader = Reader(
-            self.root, scope=scope, wanted=columns, superseded=gone, on_damage=self.quarantine
+        """See `base.Store`. One file at a time is in memory."""
+        spans = {node: span for node, span in window.spans.items() if span[1] > span[0]}
+        overlap = [
+            sa.and_(LakeSpan.node == node, LakeSpan.last > after, LakeSpan.first <= upto)
+            for node, (after, upto) in spans.items()
+        ]
+        if not overlap:
+            return
+        chosen = (
+            sa.select(LakeFile)
+            .where(LakeFile.id.in_(sa.select(LakeSpan.file).where(sa.or_(*overlap))))
+            .where(LakeFile.state.in_((_LIVE, "quarantined", "lost")))
+            .order_by(LakeFile.number)
         )
-        for node, (after, upto) in window.spans.items():
-            if upto > settled.get(node, 0):
-                raise UsageError(
-                    "the window goes past what is settled",
-                    where=f"node {node}",
-                    got=f"up to {upto}",
-                    expected=f"at most {settled.get(node, 0)}",
-                )
-            yield from self._scan_node(reader, node, after, upto)
-
-    def _scan_node(
-        self, reader: Reader, node: str, after: int, upto: int
-    ) -> Iterator[tuple[str, pa.Table]]:
-        while after < upto:
-            with self.state.read() as session:
-                files = manifest.overlapping(session, node, after, upto)
-            for start, stop in chunks(files, after, upto):
-                try:
-                    tables = list(reader.chunk(files, node, start, stop))
-                except FileNotFoundError as error:
-                    if self._still_wanted(error, files):
-                        raise
-                    break  # compacted or expired meanwhile: look at the manifest again
-                yield from tables
-                after = stop
-
-    def _still_wanted(
-        self, error: FileNotFoundError, files: Sequence[tuple[LakeFile, int, int]]
-    ) -> bool:
-        """Quarantine the file that is gone although its row says it exists."""
-        gone = next(
-            (file for file, _, _ in files if str(self.root / file.path) in str(error)), None
-        )
-        if gone is None:
-            return True
-        with self.state.read() as session:
-            row = session.get(LakeFile, gone.id)
-        if row is None or row.state not in (manifest.LIVE, manifest.QUARANTINED):
-            return False
-        self.quarantine(gone, error)
-        return False  # the next look raises DamagedError by the row's new state
-
-    def quarantine(self, file: LakeFile, error: Exception) -> None:
-        """Mark a file that cannot be read, so that `verify` and `doctor` name what it held."""
-        with self.state.begin() as session:
-            manifest.set_state(session, [file.id], manifest.QUARANTINED, now=utc_now())
-
-    # -- for people
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+            gone = set(session.scalars(sa.select(Superseded.event)))
+        for file in files:
+            if columns is not None and file.dataset not in columns:
+                continue
+            if not any(map(scope.allows, file.agencies)):
+                continue
+            wanted = columns[file.dataset] if columns is not None else None
+            table = _within(_read(self._root / file.path, wanted), spans, scope, gone)
+            if table.num_rows:
+                yield file.dataset, table
 
     def get(
         self, ids: Sequence[str], *, scope: Scope, when: TimeRange = ALL_TIME
     ) -> list[dict[str, Any]]:
-        return self._search().get(ids, scope=scope, when=when)
+        """See `base.Store`."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
 
-    def search(
-        self,
-        query: str,
-        *,
-        scope: Scope,
-        when: TimeRange,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page:
-        return self._search().search(query, scope=scope, when=when, limit=limit, after=after)
+        from pipeline.normalise.document import event_as_document
 
-    def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
-        return self._search().count(query, scope=scope, when=when)
-
-    def histogram(
-        self, query: str, *, scope: Scope, when: TimeRange, step: timedelta
-    ) -> list[tuple[datetime, int]]:
-        return self._search().histogram(query, scope=scope, when=when, step=step)
-
-    def top(
-        self, query: str, field: str, *, scope: Scope, when: TimeRange, limit: int = 10
-    ) -> list[tuple[str, int]]:
-        return self._search().top(query, field, scope=scope, when=when, limit=limit)
-
-    def _search(self) -> Searcher:
-        from pipeline.store.search import Searcher
-
-        if self._searcher is None:
-            self._searcher = Searcher(self.root, self.state, on_damage=self.quarantine)
-        return self._searcher
-
-    # -- keeping
-
-    def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
-        from pipeline.store.retention import delete_before
-
-        return delete_before(self.root, self.state, {agency: moment}, now=now)
+        wanted = pa.array(sorted({bytes.fromhex(one) for one in ids}), pa.binary(16))
+        chosen = sa.select(LakeFile).where(LakeFile.state == _LIVE)
+        if when.start is not None:
+            chosen = chosen.where(LakeFile.last_time >= when.start)
+        if when.stop is not None:
+            chosen = chosen.where(LakeFile.first_time < when.stop)
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+            replaced = {r.event: r.by for r in session.scalars(sa.select(Superseded))}
+        found: dict[str, dict[str, Any]] = {}
+        for file in files:
+            if len(found) == len(wanted):
+                break
+            if not any(map(scope.allows, file.agencies)):
+                continue
+            opened = open_parquet(self._root / file.path)
+            hits = pc.is_in(
+                opened.read([events.ID]).column(0).cast(pa.binary(16)), value_set=wanted
+            )
+            if not pc.any(hits).as_py():
+                continue
+            table = opened.read().filter(hits)
+            for row in range(table.num_rows):
+                if scope.allows(table.column(events.AGENCY)[row].as_py()):
+                    name = table.column(events.ID)[row].as_py().hex()
+                    document = event_as_document(table, row)
+                    if name in replaced:
+                        document.setdefault("thapcanh", {})["superseded_by"] = replaced[name]
+                    found[name] = document
+        return [found[one] for one in dict.fromkeys(ids) if one in found]
 
     def health(self) -> Health:
-        from pipeline.store.verify import health
+        """Whether every file of the manifest is there, with its size."""
+        with self._state.read() as session:
+            files = list(
+                session.execute(
+                    sa.select(LakeFile.path, LakeFile.bytes).where(LakeFile.state == _LIVE)
+                )
+            )
+        notes = []
+        for path, size in files:
+            there = self._root / path
+            if not there.exists():
+                notes.append(f"{path} is gone: restore it from a backup")
+            elif there.stat().st_size != size:
+                notes.append(f"{path} has another size than was written: restore it from a backup")
+        return Health(
+            "degraded" if notes else "ok", notes,
+            {"files": len(files), "bytes": sum(size for _, size in files)},
+        )  # fmt: skip
 
-        return health(self.root, self.state)
+    def sweep(self) -> int:
+        """Remove files that no manifest row names and no commit can still be about; how many went."""
+        with self._state.read() as session:
+            named = set(session.scalars(sa.select(LakeFile.path)))
+        removed = 0
+        for path in self._root.rglob("*"):
+            old = path.is_file() and time.time() - path.stat().st_mtime > _ORPHAN_AGE
+            if old and str(path.relative_to(self._root)) not in named:
+                path.unlink(missing_ok=True)
+                removed += 1
+        return removed
 
     def close(self) -> None:
-        if self._searcher is not None:
-            self._searcher.close()
-            self._searcher = None
+        """Nothing is held open between calls."""
+
+    def _fresh(self, table: pa.Table, now: datetime) -> pa.Table:
+        """The rows whose ids are in neither the lake nor an earlier row of the table."""
+        self._load(now)
+        ids = halves(table)
+        return table.filter(~(repeated(ids) | self._known.known(ids)))
+
+    def _load(self, now: datetime) -> None:
+        """Read the ids of resendable files that were committed since the last look."""
+        oldest = day_of(now) - self._resend_days
+        chosen = (
+            sa.select(LakeFile)
+            .where(LakeFile.number > self._loaded, LakeFile.resendable, LakeFile.state == _LIVE)
+            .order_by(LakeFile.number)
+        )
+        with self._state.read() as session:
+            files = list(session.scalars(chosen))
+        for file in files:
+            self._loaded = file.number
+            if day_of(file.last_created) >= oldest:
+                ids = halves(open_parquet(self._root / file.path).read([events.ID]))
+                self._known.add(day_of(file.last_created), ids)
+        self._known.forget_before(oldest)
+
+
+def _overtaken(commit: Commit) -> ConflictError:
+    return ConflictError(
+        "these receipts are settled already, or others before them are not",
+        where=f"node {commit.node}", got=f"{commit.first} to {commit.last}",
+    )  # fmt: skip
+
+
+def _record(session: Session, one: Written, *, resendable: bool, now: datetime) -> None:
+    if session.get(LakeSchema, one.schema) is None:
+        session.add(LakeSchema(hash=one.schema, columns=one.columns))
+        session.flush()
+    session.add(
+        LakeFile(
+            id=one.id, number=next_number(session, "lake"), path=one.path, dataset=one.dataset,
+            columns=one.schema, resendable=resendable, spans=one.spans, agencies=one.agencies,
+            rows=one.rows, bytes=one.bytes, digest=one.digest, first_time=one.first_time,
+            last_time=one.last_time, first_created=one.first_created,
+            last_created=one.last_created, committed=now, changed=now,
+        )
+    )  # fmt: skip
+    session.add_all(
+        LakeSpan(file=one.id, node=node, first=first, last=last)
+        for node, (first, last) in one.spans.items()
+    )
+
+
+def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -> None:
+    session.add(
+        Settlement(
+            node=settled.node, first=settled.first, last=settled.last, stored=settled.stored,
+            known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
+        )
+    )  # fmt: skip
+    from pipeline.model.clock import from_micros
+
+    session.add_all(
+        DeadLetterRow(
+            node=commit.node, sequence=letter.sequence, source=letter.source, agency=letter.agency,
+            cause=letter.cause, message=letter.message, received=from_micros(letter.received),
+            event=letter.event, body=letter.body or None,
+        )
+        for letter in commit.dead
+    )  # fmt: skip
+    session.add_all(
+        FileRange(
+            source=source, fingerprint=fingerprint, start=start, stop=stop, node=commit.node, at=now
+        )
+        for source, fingerprint, start, stop in commit.files
+    )
+
+
+def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
+    """The file's columns that are wanted, each name a column (read, from the map, or absent)."""
+    try:
+        opened = open_parquet(path)
+        if wanted is None:
+            return opened.read()
+        names = {*ALWAYS, *wanted}
+        have = [name for name in opened.schema_arrow.names if name in names or name == events.EXTRA]
+        table = opened.read(have)
+    except FileNotFoundError as error:
+        raise DamagedError(
+            "a file of the lake is gone", where=str(path), remedy="restore it from a backup"
+        ) from error
+    missing = names - set(table.column_names)
+    if events.EXTRA in table.column_names:
+        for name, values in from_extra(table, missing).items():
+            table = table.append_column(name, values)
+        if events.EXTRA not in names:
+            table = table.drop_columns([events.EXTRA])
+    return table
+
+
+def _within(
+    table: pa.Table, spans: Mapping[str, tuple[int, int]], scope: Scope, gone: set[str]
+) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    keep = pa.array([False] * table.num_rows)
+    sequence, node = table.column(events.SEQUENCE), table.column(events.NODE)
+    for name, (after, upto) in spans.items():
+        inside = pc.and_(pc.greater(sequence, after), pc.less_equal(sequence, upto))
+        keep = pc.or_(keep, pc.and_(pc.equal(node, name), inside))
+    if scope.agencies is not None:
+        keep = pc.and_(
+            keep,
+            pc.is_in(
+                table.column(events.AGENCY), value_set=pa.array(sorted(scope.agencies), pa.string())
+            ),
+        )
+    if gone:
+        ids = pa.array([bytes.fromhex(one) for one in sorted(gone)], pa.binary(16))
+        keep = pc.and_(
+            keep, pc.invert(pc.is_in(table.column(events.ID).cast(pa.binary(16)), value_set=ids))
+        )
+    return table.filter(keep).sort_by([(events.NODE, "ascending"), (events.SEQUENCE, "ascending")])
