@@ -31,7 +31,7 @@ def extension(text: str) -> dict[str, str]:
     """``key=value key=value``, where values may hold spaces: a value ends where the next key begins."""
     keys = [m for m in _KEY.finditer(text) if not _escaped(text, m.end() - 1)]
     fields: dict[str, str] = {}
-    for match, following in zip(keys, [*keys[1:], None], strict=True):
+    for match, following in zip(keys, [*keys[1:], None], strict=False):
         end = following.start() if following is not None else len(text)
         name, count = match[1], 1
         while name in fields:
