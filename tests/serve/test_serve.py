@@ -5,35 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
 from support.cli_words import EVENT, RULE
+from support.serving import free_port, until
 
 from pipeline.serve.installation import open_home
 from pipeline.serve.pulse import read_pulses
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-def until(what: Callable[[], Any], seconds: float = 40.0) -> Any:
-    limit = time.monotonic() + seconds
-    while time.monotonic() < limit:
-        if found := what():
-            return found
-        time.sleep(0.1)
-    raise AssertionError("it did not come to that in time")
 
 
 class Server:
