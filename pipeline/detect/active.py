@@ -51,11 +51,6 @@ class Matcher(Protocol):
 
     @property
     def columns(self) -> Mapping[str, frozenset[str]]: ...
-    @property
-    def keyword_datasets(self) -> frozenset[str]:
-        """Of these every column is needed: some rule looks for a word anywhere."""
-        ...
-
     def match(self, dataset: str, table: Any) -> tuple[Any, Any]:
         """Two arrays of the same length."""
         ...
@@ -112,7 +107,7 @@ class ActiveSet:
         return tuple(running)
 
     @cached_property
-    def columns(self) -> Mapping[str, frozenset[str] | None]:
+    def columns(self) -> Mapping[str, frozenset[str]]:
         wanted = {dataset: set(columns) for dataset, columns in self._matcher.columns.items()}
         for place, rule in enumerate(self._rules):
             for route in self._taxonomy.routes_for(rule.logsource):
@@ -122,8 +117,7 @@ class ActiveSet:
                         wanted[dataset].update(
                             reading.entity, reading.fields, (c for _, c in reading.values)
                         )
-        whole = self._matcher.keyword_datasets
-        return {d: None if d in whole else frozenset(c) for d, c in wanted.items()}
+        return {dataset: frozenset(columns) for dataset, columns in wanted.items()}
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         rows, rules = self._matcher.match(dataset, table)
@@ -290,7 +284,7 @@ class ActiveRules:
         taxonomy = Taxonomy.load(config_dir() / "taxonomy")
         book = rules_from_texts(active_texts(self._state, schedule), cache=self._cache)
         keep_effective(self._state, book, now)
-        matcher = compile_rules(book.rules, taxonomy, cache=self._cache)
+        matcher = compile_rules(book.rules, taxonomy)
         return ActiveSet(
             matcher, taxonomy, {r.id: r.revision for r in book.rules}, book.correlations
         )

@@ -8,10 +8,8 @@ regular expressions (RE2) are asked only for rows that still matter, and each va
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final
 
 import ahocorasick
@@ -20,16 +18,18 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.detect.regex import compiled
-from pipeline.detect.text import as_text, fold, texts
+from pipeline.detect.question import question
+from pipeline.detect.record import record_values
+from pipeline.detect.reference import refers
+from pipeline.detect.text import fold, texts
 from pipeline.detect.tree import And, Const, Leaf, Node, Not
 from pipeline.model import events
+from pipeline.model.errors import UsageError
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 LITERAL_OPS: Final = frozenset({"eq", "contains", "startswith", "endswith"})
 _CHEAP: Final = LITERAL_OPS | {"null", "exists"}
-_NOT_SEARCHED: Final = frozenset({*events.ENVELOPE} - {events.ERROR})
 KEYWORDS: Final = ""  # the name of the pseudo-field that holds every value of a record
 
 
@@ -79,9 +79,8 @@ class Field:
             leaf, (np.zeros(len(self.values), np.bool_), np.zeros(len(self.values), np.bool_))
         )
         wanted = np.unique(self.codes[among[self.rows]])
-        source = self.variants if leaf.cased or leaf.op in ("re", "cidr") else self.folded
         for code in wanted[~known[wanted]]:
-            verdicts[code] = any(map(test, source[code]))
+            verdicts[code] = any(map(test, self.variants[code]))
         known[wanted] = True
         return self.rows_of(verdicts) & among
 
@@ -174,106 +173,15 @@ class Rows:
             return among & field.present
         if leaf.op.startswith("ref_"):
             return self._reference(leaf, field, among & field.present)
-        return field.ask(leaf, among & field.present, value_test(leaf))
+        return field.ask(leaf, among & field.present, question(leaf))
 
     def _reference(self, leaf: Leaf, field: Field, among: Mask) -> Mask:
-        other, test = self.field(leaf.arg), literal_test(leaf.op.removeprefix("ref_"))
+        other = self.field(leaf.arg)
         found = self._none.copy()
         for row in map(int, np.flatnonzero(among)):
             ours, theirs = field.texts_at(row), other.texts_at(row)
-            found[row] = any(test(one, two) for one in ours for two in theirs)
+            found[row] = any(refers(leaf.op, one, two) for one in ours for two in theirs)
         return found
-
-
-def literal_test(op: str) -> Callable[[str, str], bool]:
-    """How two texts compare under a literal operator."""
-    tests: dict[str, Callable[[str, str], bool]] = {
-        "eq": str.__eq__,
-        "contains": str.__contains__,
-        "startswith": str.startswith,
-        "endswith": str.endswith,
-    }
-    return tests[op]
-
-
-@lru_cache(maxsize=65_536)
-def value_test(leaf: Leaf) -> Callable[[str], bool]:
-    """The question of a leaf to one text (folded, unless the leaf is cased or reads it as written)."""
-    arg = leaf.arg
-    if leaf.op in LITERAL_OPS:
-        test = literal_test(leaf.op)
-        return lambda text: test(text, arg)
-    if leaf.op == "like":
-        pattern = compiled(like_pattern(arg))
-        return lambda text: pattern.search(_encodable(text)) is not None
-    if leaf.op == "re":
-        regex = compiled(arg)
-        return lambda text: regex.search(_encodable(text)) is not None
-    if leaf.op == "cidr":
-        return _in_network(arg)
-    if leaf.op in ("lt", "lte", "gt", "gte"):
-        return _compares(leaf.op, float(arg))
-    return _time_part(leaf.op, int(arg))
-
-
-def like_pattern(arg: str) -> str:
-    """RE2's pattern of a text with Sigma's wildcards: `*` any run, `?` one code point, `\\` escapes them."""
-    out, place = [], 0
-    while place < len(arg):
-        char = arg[place]
-        if char == "\\" and arg[place + 1 : place + 2] in ("*", "?", "\\"):
-            place += 1
-            out.append(_quoted(arg[place]))
-        else:
-            out.append({"*": ".*", "?": "."}.get(char) or _quoted(char))
-        place += 1
-    return r"(?s)\A" + "".join(out) + r"\z"
-
-
-def _quoted(char: str) -> str:
-    return char if char.isalnum() or char in "_ " else f"\\x{{{ord(char):x}}}"
-
-
-def _encodable(text: str) -> str:
-    """RE2 reads UTF-8: a lone surrogate counts as the replacement character."""
-    return text.encode("utf-8", "replace").decode() if not text.isascii() else text
-
-
-def _in_network(arg: str) -> Callable[[str], bool]:
-    network = ipaddress.ip_network(arg, strict=False)
-
-    def test(text: str) -> bool:
-        try:
-            return ipaddress.ip_address(text.strip()) in network
-        except ValueError:
-            return False
-
-    return test
-
-
-def _compares(op: str, bound: float) -> Callable[[str], bool]:
-    def test(text: str) -> bool:
-        try:
-            number = float(text)
-        except ValueError:
-            return False
-        return {
-            "lt": number < bound, "lte": number <= bound, "gt": number > bound, "gte": number >= bound,
-        }[op]  # fmt: skip
-
-    return test
-
-
-def _time_part(op: str, wanted: int) -> Callable[[str], bool]:
-    def test(text: str) -> bool:
-        try:
-            moment = datetime.fromisoformat(text.upper())
-        except ValueError:
-            return False
-        part = moment.isocalendar().week if op == "week" else getattr(moment, op)
-        return bool(part == wanted)
-
-    return test
 
 
 def _cheap_first(children: Sequence[Node]) -> list[Node]:
@@ -316,36 +224,17 @@ def _field_of(array: Any) -> Field:
 
 
 def _keywords(table: pa.Table, _name: str) -> Field:
-    """Every value of the record, whatever its field."""
+    """Every value of the record as it came, whatever its field: what a rule's keywords are sought in."""
+    if events.ORIGINAL not in table.column_names:
+        raise UsageError("keywords are sought in a column that was not read", got=events.ORIGINAL)
     places: dict[str, int] = {}
-    rows: list[Ints] = []
-    codes: list[Ints] = []
-    for name in table.column_names:
-        if name in _NOT_SEARCHED:
-            continue
-        array = table.column(name).combine_chunks()
-        if name == events.EXTRA:
-            field = _extra_values(array)
-        else:
-            field = _field_of(array)
-        local = [places.setdefault(as_text(value) or "", len(places)) for value in field.values]
-        rows.append(field.rows)
-        codes.append(_ints(local)[field.codes] if local else _ints([]))
-    joined = (np.concatenate(rows), np.concatenate(codes)) if rows else (_ints([]), _ints([]))
-    return Field(table.num_rows, *joined, list(places))
-
-
-def _extra_values(array: Any) -> Field:
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    offsets = array.offsets.to_numpy(zero_copy_only=False)
-    items = array.items[int(offsets[0]) : int(offsets[-1])] if len(offsets) else array.items
-    counts = np.diff(offsets)
-    rows = np.repeat(np.arange(len(array), dtype=np.int64), counts)
-    encoded = pc.dictionary_encode(items)
-    full = pc.is_valid(encoded).to_numpy(zero_copy_only=False)
-    codes = pc.drop_null(encoded.indices).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Field(len(array), rows[full], codes, encoded.dictionary.to_pylist())
+    rows: list[int] = []
+    codes: list[int] = []
+    for row, original in enumerate(table.column(events.ORIGINAL).to_pylist()):
+        for value in record_values(original):
+            rows.append(row)
+            codes.append(places.setdefault(value, len(places)))
+    return Field(table.num_rows, _ints(rows), _ints(codes), list(places))
 
 
 def _ints(values: Sequence[int]) -> Ints:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -34,7 +33,7 @@ VERSION = "1"  # of what a compiled set decides; a change makes every rule set a
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """The rules that read one kind of event, with their trees in column names."""
 
     datasets: tuple[str, ...]
@@ -62,17 +61,16 @@ class Compiled:
     """A compiled set. `rules` are those that can fire; a match names a rule by its place among them."""
 
     def __init__(
-        self, rules: Sequence[Rule], unfit: Mapping[str, str], plans: Sequence[_Plan], digest: str
+        self, rules: Sequence[Rule], unfit: Mapping[str, str], plans: Sequence[Plan], digest: str
     ) -> None:
         self.rules, self.unfit, self.digest = tuple(rules), dict(unfit), digest
-        self._plans = tuple(plans)
+        self.plans = tuple(plans)
 
     @cached_property
     def columns(self) -> Mapping[str, frozenset[str]]:
-        """Of each dataset that some rule reads, the columns. A keyword rule reads all: None is not
-        told apart, so the extra columns of such a set are asked for by `keyword_datasets`."""
+        """Of each dataset that some rule reads, the columns (`event.original` for keywords)."""
         found: dict[str, set[str]] = {}
-        for plan in self._plans:
+        for plan in self.plans:
             names = {
                 name
                 for tree in (plan.where, *(tree for _, tree in plan.rules))
@@ -83,20 +81,10 @@ class Compiled:
                 found.setdefault(dataset, set()).update(names)
         return {dataset: frozenset(names) for dataset, names in found.items()}
 
-    @cached_property
-    def keyword_datasets(self) -> frozenset[str]:
-        """Datasets on which some rule looks for a word anywhere, and so needs every column."""
-        return frozenset(
-            dataset
-            for plan in self._plans
-            if any(leaf.field is None for _, tree in plan.rules for leaf in leaves(tree))
-            for dataset in plan.datasets
-        )
-
     def match(self, dataset: str, table: pa.Table) -> tuple[Ints, Ints]:
         """Every match: rows of the table and places in `rules`, sorted by row, then rule."""
         pairs: set[tuple[int, int]] = set()
-        for plan in self._plans:
+        for plan in self.plans:
             if dataset not in plan.datasets:
                 continue
             every = np.ones(table.num_rows, dtype=np.bool_)
@@ -119,7 +107,6 @@ def compile_rules(
     taxonomy: Taxonomy,
     *,
     scope: str | None = None,
-    cache: Path | None = None,  # noqa: ARG001 - parsing is cached; making plans costs little
 ) -> Compiled:
     """The set of the single-event rules among `rules`. `scope` keeps to the routes marked by it."""
     fit: list[Rule] = []
@@ -136,7 +123,7 @@ def compile_rules(
     digest = content_hash(
         VERSION, taxonomy.digest, scope or "", *sorted(r.revision for r in fit), *sorted(unfit)
     )
-    made = [_Plan(datasets, where, tuple(found)) for (datasets, where), found in plans.items()]
+    made = [Plan(datasets, where, tuple(found)) for (datasets, where), found in plans.items()]
     return Compiled(fit, unfit, made, digest)
 
 
@@ -192,5 +179,5 @@ def _condition(route: Route) -> Node:
 
 def _names(leaf: Leaf) -> tuple[str, ...]:
     if leaf.field is None:
-        return (events.EXTRA,)
+        return (events.ORIGINAL,)
     return (leaf.field, leaf.arg) if leaf.op.startswith("ref_") else (leaf.field,)

@@ -53,14 +53,15 @@ def _leaf(leaf: Leaf, row: Row) -> bool:
         return bool(found)
     if leaf.op in REF_OPS:
         others = texts(value_of(row, leaf.arg))
-        return any(_refers(leaf.op, fold(text), fold(other)) for text in found for other in others)
+        return any(refers(leaf.op, fold(text), fold(other)) for text in found for other in others)
     if leaf.op == "unfilled":
         return False
     test = question(leaf)
     return any(test(text) for text in found)
 
 
-def _refers(op: str, text: str, other: str) -> bool:
+def refers(op: str, text: str, other: str) -> bool:
+    """How a folded text compares with another field's."""
     if op == "ref_contains":
         return other in text
     if op == "ref_startswith":

@@ -36,7 +36,6 @@ class Everything:
     rules = (RULE,)
     unfit = {"u": "no such column"}  # noqa: RUF012
     columns = {"windows.sysmon": frozenset({"event.code"})}  # noqa: RUF012
-    keyword_datasets: frozenset[str] = frozenset()
 
     def match(self, dataset: str, table: Any) -> tuple[list[int], list[int]]:
         return list(range(table.num_rows)), [0] * table.num_rows
