@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,3 +40,9 @@ def sigma_rules(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with tarfile.open(corpora / "sigma-rules.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+# CI tries the same examples in every run, so that it fails for what changed; elsewhere they are new each time.
+settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI") == "true":
+    settings.load_profile("ci")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -116,16 +116,13 @@ def _hand_over(
 @contextmanager
 def _role(here: Installation, role: str) -> Iterator[bool]:
     """Whether we hold the role: False while a server does."""
-    try:
-        lock = role_lock(here.settings.run, role)
-        lock.__enter__()
-    except ConflictError:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.__exit__(None, None, None)
+    with ExitStack() as held:
+        try:
+            held.enter_context(role_lock(here.settings.run, role))
+            ours = True
+        except ConflictError:
+            ours = False
+        yield ours
 
 
 def _see_through(here: Installation, so_far: Ingested, report: Report) -> Ingested:

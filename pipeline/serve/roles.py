@@ -31,15 +31,21 @@ def run_role(here: Installation, role: str, stop: threading.Event) -> None:
 
 
 def _collect(here: Installation, stop: threading.Event) -> None:
-    from collectors.collect import run_collector
-    from collectors.receivers.registered import RegisteredDirectory
+    from collectors.collect import Collector, run_collector
+    from collectors.receivers.registered import RegisteredDirectory, RegisterReport
 
     settings = here.settings.collect
     heart = Heart(here.state, "collect", settings.node)
+    report = RegisterReport(here.state, settings.node)
+
+    def in_touch(collector: Collector) -> None:
+        heart.beat(progress=True)
+        report.save(collector.snapshot()["counters"], collector.take_knocks())
+
     heart.beat(progress=True)
     run_collector(
         settings, RegisteredDirectory(here.state), here.settings.spool, stop,
-        heartbeat=lambda _collector: heart.beat(progress=True),
+        heartbeat=in_touch,
     )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from collectors.spool.errors import SpoolDamagedError
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import to_micros
 from pipeline.model.records import DeadLetter, RawRecord, Settled
@@ -41,7 +42,10 @@ def settle_once(
 ) -> Settled | None:
     """Settle at most `limit` receipts of the reader's node. None: nothing waits."""
     after = store.watermark().get(reader.node, 0)
-    records = reader.read(after, limit)
+    try:
+        records = reader.read(after, limit)
+    except SpoolDamagedError as error:
+        return store.append(_damaged(reader.node, after + 1, error, now), now=now)
     if not records:
         return None
     with state.read() as session:
@@ -82,6 +86,19 @@ def settle_once(
     settled = store.append(commit, now=now)
     reader.release(settled.last)
     return settled
+
+
+def _damaged(node: str, first: int, error: SpoolDamagedError, now: datetime) -> Commit:
+    """The receipts that the disk no longer gives: refused, with one letter that says which and where."""
+    letter = DeadLetter(first, "", "", "spool_damaged", str(error), to_micros(now))
+    return Commit(
+        node=node,
+        first=first,
+        last=error.last,
+        tables={},
+        dead=[letter],
+        refused=error.last - first + 1,
+    )
 
 
 def _refused(batch: Sequence[RawRecord], source: Source | None) -> list[DeadLetter]:

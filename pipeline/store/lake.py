@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.model import events
+from pipeline.model.clock import from_micros
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, DamagedError
 from pipeline.model.records import Settled
@@ -255,8 +256,6 @@ def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -
             known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
         )
     )  # fmt: skip
-    from pipeline.model.clock import from_micros
-
     session.add_all(
         DeadLetterRow(
             node=commit.node, sequence=letter.sequence, source=letter.source, agency=letter.agency,

@@ -60,7 +60,7 @@ hostile = st.one_of(
 
 
 @pytest.mark.parametrize("name", sorted(PRODUCTS))
-@settings(max_examples=60, deadline=None, derandomize=True)
+@settings(max_examples=60, deadline=None)
 @given(bodies=st.lists(hostile, max_size=12), cut=st.integers(0, 12))
 def test_any_bytes_give_one_row_each_and_the_same_however_they_are_cut(
     name: str, bodies: list[bytes], cut: int
@@ -78,7 +78,7 @@ def test_any_bytes_give_one_row_each_and_the_same_however_they_are_cut(
         table.validate(full=True)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None)
 @given(bodies=st.lists(hostile, min_size=1, max_size=8))
 def test_nothing_that_came_before_changes_a_result(bodies: list[bytes]) -> None:
     for name in ("generic", "windows", "nginx"):

@@ -17,8 +17,11 @@ import requests
 from support.cli_words import EVENT, RULE
 from support.serving import free_port, until
 
+from pipeline.model.clock import utc_now
+from pipeline.serve.health import health_endpoint
 from pipeline.serve.installation import open_home
-from pipeline.serve.pulse import read_pulses
+from pipeline.serve.pulse import RoleHealth, read_pulses
+from pipeline.state.tables.register import SourceSeen
 
 
 class Server:
@@ -103,13 +106,16 @@ def test_a_line_becomes_one_ticket_though_every_role_is_killed_on_the_way(
             except ProcessLookupError:
                 continue
     until(lambda: [t["events"] for t in server.say("ticket", "list")["items"]] == [6])
+    with here.state.read() as session:
+        seen = session.query(SourceSeen).one()
+    assert (seen.source, seen.node, seen.last_received is not None) == ("p1-win", "collect-1", True)
     ticket = server.say("ticket", "show", "1")
     assert sorted(d["event"]["original"].encode() for d in ticket["documents"].values()) == sorted(
         lines
     )
 
 
-def test_health_names_a_role_that_is_stuck_and_ctrl_c_ends_all(server: Server) -> None:
+def test_health_is_well_and_ctrl_c_ends_all_within_its_time(server: Server) -> None:
     url = f"http://127.0.0.1:{server.health}/health"
 
     def health() -> requests.Response | None:
@@ -125,6 +131,14 @@ def test_health_names_a_role_that_is_stuck_and_ctrl_c_ends_all(server: Server) -
     assert (server.process.wait(10), time.monotonic() - begun < 6) == (0, True)
 
 
+def test_the_health_endpoint_answers_503_and_names_the_role_and_the_reason() -> None:
+    stuck = RoleHealth("detect", "", "7 waiting and no progress for 90 s", 7, utc_now())
+    with health_endpoint("127.0.0.1", 0, lambda: [stuck]) as port:
+        answer = requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
+    trouble = {"role": "detect", "node": "", "reason": stuck.reason}
+    assert (answer.status_code, answer.json()) == (503, {"status": "stuck", "troubles": [trouble]})
+
+
 def test_a_second_supervisor_of_one_home_is_refused(server: Server) -> None:
     until(lambda: (server.home / "run" / "supervisor.lock").exists())
     time.sleep(0.5)
@@ -138,7 +152,6 @@ def test_a_second_supervisor_of_one_home_is_refused(server: Server) -> None:
 def test_a_role_without_progress_while_work_waits_is_stuck(tmp_path: Path) -> None:
     from datetime import timedelta
 
-    from pipeline.model.clock import utc_now
     from pipeline.state.tables.operation import Pulse
 
     here, now = open_home(tmp_path / "home"), utc_now()
