@@ -6,13 +6,15 @@ make a rule's `null` hold when either is missing: a lost finding).
 
     maps:
       windows:
+        source: Microsoft's documentation  # whose names the columns are; every map says it
         any: winlog.event_data.{}          # every name not listed goes there, as written
         fields: {EventID: event.code, Channel: winlog.channel}
         names: [Image, CommandLine]        # of those, the ones that deserve a column
+        under: {UserData: winlog.user_data}    # `UserData.Foo` lies under that column, `UserData` too
       audit_process:
         base: windows                      # all of it, with these in front
         fields: {Image: winlog.event_data.NewProcessName}
-        without: [User]                    # a rule that asks for it cannot run on this route
+        without: {User: why it has none}   # a rule that asks for it cannot run on this route
     defaults: {map: windows, entity: [winlog.computer_name], scopes: [sysmon]}
     routes:
       - product: windows
@@ -37,7 +39,7 @@ from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.ids import content_hash
 
-_MAP_KEYS: Final = {"base", "any", "fields", "names", "without"}
+_MAP_KEYS: Final = {"source", "base", "any", "fields", "names", "under", "without"}
 _ROUTE_KEYS: Final = {
     "product", "category", "service", "datasets", "where", "map", "entity", "scopes",
 }  # fmt: skip
@@ -49,19 +51,29 @@ class FieldMap(msgspec.Struct, frozen=True):
     any: str = ""
     fields: dict[str, str] = {}
     names: tuple[str, ...] = ()
-    without: frozenset[str] = frozenset()
+    under: dict[str, str] = {}
+    without: dict[str, str] = {}
+    source: str = ""
 
     def column(self, field: str) -> str | None:
         """The column of a field; None if the route has no such field."""
         if field in self.without:
             return None
-        return self.fields.get(field) or (self.any.replace("{}", field) if self.any else None)
+        found = self.fields.get(field)
+        if found is None and self.under:
+            head, dot, rest = field.partition(".")
+            if head in self.under:
+                return self.under[head] + dot + rest
+        return found or (self.any.replace("{}", field) if self.any else None)
+
+    def why(self, field: str) -> str:
+        """Why a field has no column, empty where nothing more is to be said than that."""
+        return self.without.get(field, "")
 
     def columns(self) -> Iterator[str]:
         """Every column that the map names."""
         yield from self.fields.values()
-        if self.any:
-            yield from (self.any.replace("{}", name) for name in self.names)
+        yield from (column for name in self.names if (column := self.column(name)))
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -169,8 +181,21 @@ def _read_maps(given: Mapping[str, Any], maps: dict[str, FieldMap], where: str) 
             fields=base.fields
             | {str(key): str(column) for key, column in (entry.get("fields") or {}).items()},
             names=(*base.names, *(str(each) for each in entry.get("names") or ())),
-            without=base.without | frozenset(entry.get("without") or ()),
+            under=base.under | dict(entry.get("under") or {}),
+            without=base.without | _reasons(entry.get("without") or {}, name, where),
+            source=str(entry.get("source") or base.source),
         )
+        if not maps[name].source:
+            raise UsageError(f"the map {name} names no source", where=where)
+
+
+def _reasons(given: Any, name: str, where: str) -> dict[str, str]:
+    if not isinstance(given, dict) or not all(given.values()):
+        raise UsageError(
+            f"the map {name} has fields without a column and no reason", where=where,
+            expected="without: {field: why}",
+        )  # fmt: skip
+    return {str(field): str(why) for field, why in given.items()}
 
 
 def _read_routes(
