@@ -223,7 +223,7 @@ def test_roles_of_people_never_include_the_operator(site: Site) -> None:
 
 
 def test_a_broken_page_tells_no_secrets(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    from pipeline.console.reads import sources
+    from pipeline.sources import health as sources
 
     def breaks(*_: object, **__: object) -> None:
         raise RuntimeError("secret detail")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from pipeline.console.reads import runs
 from pipeline.console.visit import Visit
+from pipeline.detect.reads import runs
 
 
 def page(visit: Visit) -> Response:

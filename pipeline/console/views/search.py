@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from pipeline.access.agencies import agencies, unknown
 from pipeline.access.permissions import scope_for
 from pipeline.console.bars import bars
 from pipeline.console.pivots import fields, first_of, flatten, term
-from pipeline.console.reads.agencies import agencies, unknown
 from pipeline.console.spans import PRESETS, Span, span
 from pipeline.console.visit import Visit
 from pipeline.model import events

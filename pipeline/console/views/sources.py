@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from starlette.responses import Response
 
-from pipeline.console.reads import sources
 from pipeline.console.visit import Visit
+from pipeline.sources import health
 
 
 def list_page(visit: Visit) -> Response:
-    lines = sources.source_lines(visit.state, visit.actor, now=visit.now)
+    lines = health.source_lines(visit.state, visit.actor, now=visit.now)
     return visit.render("sources.html", lines=lines)
 
 
 def source_page(visit: Visit) -> Response:
     source = visit.request.path_params["source"]
-    line = sources.source_line(visit.state, visit.actor, source, now=visit.now)
-    letters = sources.letters(visit.state, visit.actor, source)
+    line = health.source_line(visit.state, visit.actor, source, now=visit.now)
+    letters = health.letters(visit.state, visit.actor, source)
     return visit.render("source.html", line=line, letters=letters)

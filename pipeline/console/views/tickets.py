@@ -11,10 +11,10 @@ from typing import Any
 
 from starlette.responses import Response
 
+from pipeline.access.agencies import agencies, unknown
 from pipeline.access.hashing import new_secret
+from pipeline.access.names import person_names
 from pipeline.access.permissions import scope_for
-from pipeline.console.reads.agencies import agencies, unknown
-from pipeline.console.reads.names import person_names
 from pipeline.console.ticket_facts import explain
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ConflictError, ServiceAwayError, UsageError

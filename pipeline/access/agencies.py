@@ -1,4 +1,4 @@
-"""The agencies that an actor may see, by id: for names on pages and for choices in filters."""
+"""The agencies that an actor may see, by id: for names beside data and for choices in filters."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from pipeline.access.permissions import scope_for
-from pipeline.console.reads.scoping import within
+from pipeline.access.scoping import within
 from pipeline.model.scope import Actor
 from pipeline.state.tables.register import Agency as Row
 
 
 @dataclass(frozen=True, slots=True)
 class Agency:
-    """An agency as a page names it."""
+    """An agency as pages and tables name it."""
 
     id: str
     name_vi: str

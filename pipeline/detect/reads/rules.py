@@ -15,7 +15,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
 from pipeline.access.permissions import require, scope_for
-from pipeline.console.reads.scoping import within
+from pipeline.access.scoping import within
 from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State

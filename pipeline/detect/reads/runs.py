@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 import sqlalchemy as sa
 from sqlalchemy import select
 
+from pipeline.access.agencies import Agency, agencies, unknown
 from pipeline.access.permissions import require, scope_for
-from pipeline.console.reads.agencies import Agency, agencies, unknown
 from pipeline.model.clock import from_micros
 from pipeline.model.scope import Actor
 from pipeline.state.state import State

@@ -16,9 +16,9 @@ import sqlalchemy as sa
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 
+from pipeline.access.agencies import Agency, agencies, unknown
 from pipeline.access.permissions import scope_for
-from pipeline.console.reads.agencies import Agency, agencies, unknown
-from pipeline.console.reads.scoping import within
+from pipeline.access.scoping import within
 from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
