@@ -20,7 +20,7 @@ from pipeline.detect.rules import Rule, RuleBook
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
 
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Raised whenever parsing or compiling comes to mean something else."""
 
 T = TypeVar("T")

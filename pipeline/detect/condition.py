@@ -21,11 +21,10 @@ _QUANTIFIERS: Final = {"1": any_of, "any": any_of, "all": all_of}
 
 def read_condition(condition: str, detections: Mapping[str, Node]) -> Node:
     """The tree of one condition. Raises `UsageError` naming what cannot be read."""
-    if "|" in condition:
+    if "|" in condition:  # `aggregation.refusal` has the words for a whole rule
         raise UsageError(
-            "a condition with an aggregation (|) is Sigma's old form", got=condition.strip(),
-            remedy="write a correlation: count() becomes type event_count, count(field) value_count",
-        )  # fmt: skip
+            "a condition with an aggregation (|) is Sigma's old form", got=condition.strip()
+        )
     tokens = []
     for bracket, word, other in _TOKEN.findall(condition):
         if other:

@@ -8,7 +8,9 @@ Regular expressions are RE2's (linear time whatever the text): what RE2 cannot t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
+from itertools import product
 from typing import Any, Final
 
 import sigma.types as st
@@ -16,6 +18,7 @@ from sigma.conditions import ConditionAND
 from sigma.exceptions import SigmaError
 from sigma.rule import SigmaDetection, SigmaDetectionItem
 
+import pipeline.detect.encodings  # noqa: F401 - takes the place of four modifiers of pySigma's
 from pipeline.detect.condition import read_condition
 from pipeline.detect.regex import check_regex
 from pipeline.detect.text import fold, nfc
@@ -48,15 +51,18 @@ def read_detections(
         raise UsageError("the detection has no condition")
     guard = _Guard()
     named: dict[str, Node] = {}
+    faults: list[str] = []
     for name, definition in detections.items():
         if name in skip:
             continue
-        _refuse_floods(definition)
         try:
+            _refuse_floods(definition)
             detection = SigmaDetection.from_definition(definition)
             named[str(name)] = _detection(detection, placeholders, guard)
         except (SigmaError, UsageError) as error:
-            raise UsageError(f"{name}: {error}") from None
+            faults.append(f"{name}: {error}")
+    if faults:
+        raise UsageError("; ".join(faults))
     if not named:
         raise UsageError("the detection names no selection")
     trees = []
@@ -128,7 +134,7 @@ def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Gu
         if value.contains_placeholder():
             return _filled(field, value, placeholders, guard)
         flags = "".join(sorted(_FLAGS[flag] for flag in value.flags))
-        pattern = (f"(?{flags})" if flags else "") + nfc(str(value.regexp))
+        pattern = (f"(?{flags})" if flags else "") + nfc(_source_of(value.regexp))
         check_regex(pattern)
         return Leaf(field, "re", pattern, cased=True)
     if isinstance(value, st.SigmaTimestampPart):  # before SigmaNumber, of which it is a kind
@@ -147,6 +153,8 @@ def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Gu
     elif isinstance(value, st.SigmaCIDRExpression):
         leaf = Leaf(field, "cidr", str(value.network))
     elif isinstance(value, st.SigmaCompareExpression):
+        if isinstance(value.number, st.SigmaTimestampPart):
+            return _part_range(field, value.number, _COMPARE[value.op])
         leaf = Leaf(field, _COMPARE[value.op], str(value.number.number))
     elif isinstance(value, st.SigmaFieldReference):
         kinds = {(True, True): "contains", (True, False): "startswith", (False, True): "endswith"}
@@ -159,23 +167,84 @@ def _value(field: str | None, value: Any, placeholders: Placeholders, guard: _Gu
     return leaf
 
 
+_PARTS: Final = {
+    "minute": range(60), "hour": range(24), "day": range(1, 32), "week": range(1, 54),
+    "month": range(1, 13), "year": range(1970, 2101),
+}  # fmt: skip
+
+
+def _part_range(field: str | None, part: st.SigmaTimestampPart, op: str) -> Node:
+    """`hour|gte: 22` is one of the hours from 22 on. Years are those from 1970 to 2100."""
+    name, bound = part.timestamp_part.name.lower(), part.number
+    holds = {"lt": bound.__gt__, "lte": bound.__ge__, "gt": bound.__lt__, "gte": bound.__le__}[op]
+    return any_of(Leaf(field, name, str(each)) for each in _PARTS[name] if holds(each))
+
+
 def _filled(field: str | None, value: Any, placeholders: Placeholders, guard: _Guard) -> Node:
-    """A value with `%names%`: any of its fillings; a leaf that cannot run where a name has none."""
-    missing: list[str] = []
+    """A value with `%names%`: any of its fillings; a leaf that cannot run where a name has none.
 
-    def fill(placeholder: st.Placeholder) -> Iterator[str]:
-        texts = placeholders.get(placeholder.name)
-        if texts is None:
-            missing.append(placeholder.name)
-            yield ""
-        for text in texts or ():
-            guard.add()
-            yield re.escape(text) if isinstance(value, st.SigmaRegularExpression) else text
-
-    filled = value.replace_placeholders(fill)
+    A filling is plain text: its wildcards are no wildcards. One that is a network in a value that is
+    nothing but the placeholder means its addresses too.
+    """
+    regex = isinstance(value, st.SigmaRegularExpression)
+    pieces = value.regexp.s if regex else value.s
+    names = [piece.name for piece in pieces if isinstance(piece, st.Placeholder)]
+    missing = [name for name in names if placeholders.get(name) is None]
     if missing:
         return Leaf(field, "unfilled", missing[0])
-    return any_of(_value(field, each, placeholders, guard) for each in filled)
+    nodes: list[Node] = []
+    for chosen in product(*(placeholders[name] for name in names)):
+        guard.add()
+        fillings = iter(chosen)
+        filled = [
+            next(fillings) if isinstance(piece, st.Placeholder) else piece for piece in pieces
+        ]
+        if regex:
+            nodes.append(_value(field, _regex(value, pieces, chosen), placeholders, guard))
+            continue
+        text = type(value)()
+        text.s = filled
+        nodes.append(_text(field, text))
+        if len(pieces) == 1 and field is not None and is_network(chosen[0]):
+            nodes.append(Leaf(field, "cidr", chosen[0]))
+    return any_of(nodes)
+
+
+def _source_of(regexp: st.SigmaString) -> str:
+    """The expression as written; pySigma's own rendering would escape a `*` that we filled in."""
+    return "".join(_WILD[p] if isinstance(p, st.SpecialChars) else str(p) for p in regexp.s)
+
+
+def _regex(
+    value: st.SigmaRegularExpression, pieces: Sequence[Any], fillings: Sequence[str]
+) -> st.SigmaRegularExpression:
+    left = iter(fillings)
+    text = "".join(
+        piece
+        if isinstance(piece, str)
+        else re.escape(next(left))
+        if isinstance(piece, st.Placeholder)
+        else _WILD[piece]
+        for piece in pieces
+    )
+    made = st.SigmaRegularExpression("x", value.flags)
+    made.regexp = st.SigmaString()
+    made.regexp.s = [text]
+    return made
+
+
+_WILD: Final = {st.SpecialChars.WILDCARD_MULTI: "*", st.SpecialChars.WILDCARD_SINGLE: "?"}
+
+
+def is_network(text: str) -> bool:
+    """Whether a text is a network in the notation of CIDR."""
+    if "/" not in text:
+        return False
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _text(field: str | None, value: st.SigmaString) -> Node:

@@ -18,6 +18,7 @@ from sigma.filters import SigmaFilter
 from sigma.rule import SigmaLogSource, SigmaRule
 from sigma.rule.base import SigmaRuleBase
 
+from pipeline.detect.aggregation import is_aggregation, refusal
 from pipeline.detect.parse import Placeholders, read_detections
 from pipeline.detect.quiet import read_quiet
 from pipeline.detect.rules import Kind, LogSource, Rule, RuleBook
@@ -58,12 +59,13 @@ class _Reader:
             try:
                 self._document(name, document)
             except RecursionError:
-                self._faults.append(_fault("nested too deep", name, document, ""))
+                self._faults.append(_fault(UsageError("nested too deep"), name, document))
             except (ThapCanhError, SigmaError) as error:
-                self._faults.append(_fault(str(error), name, document, _key_of(error)))
+                self._faults.append(_fault(error, name, document))
             except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
                 # pySigma meets a type it did not expect: the rule's fault, not the run's
-                self._faults.append(_fault(f"not a rule's shape: {error}", name, document, ""))
+                odd = UsageError(f"not a rule's shape: {error}")
+                self._faults.append(_fault(odd, name, document))
 
     def _document(self, name: str, document: Document) -> None:
         given = document.value
@@ -87,7 +89,9 @@ class _Reader:
             path=name,
             line=document.line,
             text=document.text,
-            revision=content_hash(document.text),
+            revision=content_hash(document.text, rule.revision)
+            if rule.revision
+            else content_hash(document.text),
         )
         known = self._found.get(rule.id)
         if known is not None:
@@ -121,7 +125,7 @@ class _Reader:
             rule,
             body=all_of(bodies),
             filters=tuple(each.id for each in applied),
-            revision=content_hash(rule.text, *(each.text for each in applied)),
+            revision=content_hash(rule.revision, *(each.revision for each in applied)),
         )
 
 
@@ -177,15 +181,42 @@ def _read_rule(given: dict[str, Any], placeholders: Placeholders) -> Rule:
     detection = given.get("detection")
     if not isinstance(detection, dict):
         raise UsageError("the rule has no detection")
-    body = read_detections(detection, placeholders, skip=("condition", "timeframe"))
-    return msgspec.structs.replace(rule, logsource=_source(parsed.logsource), body=body)
+    if is_aggregation(given):
+        raise refusal(given)
+    asked = _Asked(placeholders)
+    body = read_detections(detection, asked, skip=("condition", "timeframe"))
+    return msgspec.structs.replace(
+        rule, logsource=_source(parsed.logsource), body=body, revision=asked.digest
+    )
 
 
 def _read_filter(given: dict[str, Any], placeholders: Placeholders) -> Rule:
     parsed = SigmaFilter.from_dict(given, collect_errors=True)
     rule = _common(parsed, given, "filter")
-    body = read_detections(given["filter"], placeholders, skip=("condition", "rules"))
-    return msgspec.structs.replace(rule, logsource=_source(parsed.logsource), body=body)
+    asked = _Asked(placeholders)
+    body = read_detections(given["filter"], asked, skip=("condition", "rules"))
+    return msgspec.structs.replace(
+        rule, logsource=_source(parsed.logsource), body=body, revision=asked.digest
+    )
+
+
+class _Asked(dict[str, Sequence[str]]):
+    """Placeholders, and which of them a rule used: what filled them is part of its revision."""
+
+    def __init__(self, placeholders: Placeholders) -> None:
+        super().__init__(placeholders)
+        self._used: set[str] = set()
+
+    def get(self, name: str, default: Any = None) -> Any:
+        self._used.add(name)
+        return super().get(name, default)
+
+    @property
+    def digest(self) -> str:
+        """Of the values that were used; empty where the rule has no placeholder with values."""
+        used = sorted(name for name in self._used if name in self)
+        parts = [part for name in used for part in (name, *sorted(self[name]))]
+        return content_hash(*parts) if used else ""
 
 
 def _read_correlation(given: dict[str, Any], placeholders: Placeholders) -> Rule:  # noqa: ARG001
@@ -205,7 +236,14 @@ def _key_of(error: Exception) -> str:
     return "detection"
 
 
-def _fault(what: str, name: str, document: Document, key: str) -> UsageError:
-    line = document.key_lines.get(key, document.line)
+def _fault(error: Exception, name: str, document: Document) -> UsageError:
+    line = document.key_lines.get(_key_of(error), document.line)
     title = document.value.get("title") if isinstance(document.value, dict) else None
-    return UsageError(what, where=f"{name}:{line}", got=f"rule {title!r}" if title else "")
+    parts = [f"rule {title!r}" if title else ""]
+    if isinstance(error, ThapCanhError):
+        parts.append(error.got)
+        what, expected, remedy = error.what, error.expected, error.remedy
+    else:
+        what, expected, remedy = str(error), "", ""
+    got = ": ".join(part for part in parts if part)
+    return UsageError(what, where=f"{name}:{line}", got=got, expected=expected, remedy=remedy)
