@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: check clean coverage help install lint lock migration run test types
+.PHONY: check clean coverage elasticsearch elasticsearch-stop help install lint lock migration run test types
 
 check: lint types ## what CI checks before the tests
 
@@ -17,8 +17,14 @@ clean: ## remove what was built, not what was collected
 coverage: install ## the whole suite, with the share of lines and branches it reaches
 	$(BIN)/python -m pytest --cov --cov-report=term
 
+elasticsearch: install ## a real node in the background; prints its ELASTICSEARCH_URL
+	@$(BIN)/python tests/elasticsearch/node.py start
+
+elasticsearch-stop: install ## end that node
+	@$(BIN)/python tests/elasticsearch/node.py stop
+
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'
 
 install: $(STAMP) ## the environment in .venv, with the test tools
 
