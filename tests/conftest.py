@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from hypothesis import settings
+from support import postgres
+
+from pipeline.state.state import State
 
 _ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,6 +46,60 @@ def sigma_rules(corpora: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
     with tarfile.open(corpora / "sigma-rules.tar.xz") as archive:
         archive.extractall(folder, filter="data")
     return folder
+
+
+@pytest.fixture(scope="session")
+def postgres_url() -> Iterator[str]:
+    """A PostgreSQL of this run, with a database `tables` that holds every table, empty."""
+    if postgres.binaries() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(postgres.MISSING)
+        pytest.skip(postgres.MISSING)
+    cluster = postgres.temporary()
+    try:
+        url = cluster.start()
+        _administer(url, "CREATE DATABASE tables")
+        state = State.open(_of(url, "tables"))
+        state.create_tables()
+        state.close()
+        yield url
+    finally:
+        cluster.stop()
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[str]:
+    """The URL of a database of this test's own, with empty tables."""
+    name = f"test_{next(_numbers)}"
+    _administer(postgres_url, f"CREATE DATABASE {name} TEMPLATE tables")
+    yield _of(postgres_url, name)
+    _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
+    """A state with empty tables: each test that takes it runs on both databases."""
+    if request.param == "sqlite":
+        opened = State.at(tmp_path / "state.sqlite")
+        opened.create_tables()
+    else:
+        opened = State.open(request.getfixturevalue("postgres_database"))
+    yield opened
+    opened.close()
+
+
+def _of(url: str, database: str) -> str:
+    return sa.make_url(url).set(database=database).render_as_string(hide_password=False)
+
+
+def _administer(url: str, command: str) -> None:
+    engine = sa.create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(sa.text(command))
+    engine.dispose()
 
 
 # CI tries the same examples in every run, so that it fails for what changed; elsewhere they are new each time.

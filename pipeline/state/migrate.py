@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from pipeline.model.errors import UsageError
 from pipeline.state import tables as _tables  # noqa: F401 - registers the tables
 from pipeline.state.base import Base
-from pipeline.state.state import State
+from pipeline.state.state import State, take_turn
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -64,8 +64,9 @@ def upgrade(state: State) -> None:
     _refuse_newer(have)
     from alembic import command
 
-    # IMMEDIATE waits for another process that migrates, and then finds nothing to do.
+    # Whoever comes second waits for the process that migrates, and then finds nothing to do.
     with state.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
+        take_turn(connection)
         command.upgrade(_config(connection), "head")
 
 

@@ -1,12 +1,15 @@
 """The unit of work: one short transaction at a time, on SQLite or PostgreSQL.
 
-SQLite runs in WAL mode, takes its write lock at BEGIN (so that a transaction never fails half-way
-for want of it), and is the `pysqlite3` wheel's: Debian 12's own 3.40 can corrupt a WAL that two
-connections reset. Transactions stay under 50 ms and hold no I/O of their own.
+On both, writers take turns and a reader sees one instant, so that code which reads and then writes is
+right without a retry. SQLite takes its write lock at BEGIN; PostgreSQL takes one advisory lock, READ
+COMMITTED, so that every statement sees what the writer before has committed. Transactions stay under
+50 ms and hold no I/O of their own. SQLite runs in WAL mode and is the `pysqlite3` wheel's: Debian 12's
+own 3.40 can corrupt a WAL that two connections reset.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +26,8 @@ from pipeline.state.tables.operation import Counter
 
 BUSY_TIMEOUT_MS = 15_000
 OLDEST_SQLITE = (3, 51, 3)
+_WRITERS = 0x7468_6170_6361_6E68
+"""The advisory lock that PostgreSQL's writers of one database take turns by."""
 
 
 class State:
@@ -39,7 +44,7 @@ class State:
             case "sqlite":
                 return cls(_sqlite(parsed))
             case "postgresql":
-                return cls(sa.create_engine(parsed, pool_pre_ping=True))
+                return cls(_postgresql(parsed))
             case other:
                 raise UsageError(
                     "no such kind of state",
@@ -56,14 +61,19 @@ class State:
     def begin(self) -> Iterator[Session]:
         """A transaction that writes: commits at the end, rolls back on any exception."""
         with self._session() as session, session.begin():
-            if self.engine.dialect.name == "sqlite":
-                session.connection(execution_options={"sqlite_begin": "IMMEDIATE"})
+            take_turn(session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}))
             yield session
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that reads one consistent state and is rolled back."""
         with self._session() as session:
+            if self.engine.dialect.name == "postgresql":
+                session.connection(
+                    execution_options={
+                        "isolation_level": "REPEATABLE READ", "postgresql_readonly": True
+                    }
+                )  # fmt: skip
             yield session
 
     @contextmanager
@@ -84,6 +94,12 @@ class State:
         self.engine.dispose()
 
 
+def take_turn(connection: sa.Connection) -> None:
+    """Wait for the writer before us. On SQLite the BEGIN IMMEDIATE of the connection has done so."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_WRITERS)))
+
+
 def next_number(session: Session, name: str) -> int:
     """The next number of a gap-free counter, within the transaction of its use."""
     return next_numbers(session, name, 1)[0]
@@ -100,6 +116,31 @@ def next_numbers(session: Session, name: str, count: int) -> range:
     row.value += count
     session.flush()
     return range(first, first + count)
+
+
+def _postgresql(url: sa.URL) -> sa.Engine:
+    # A client that is gone, or a lock that is not let go, must not stop all others for good.
+    from psycopg.adapt import Dumper
+
+    own = str(url.query.get("options", ""))
+    options = (
+        f"{own} -c lock_timeout={BUSY_TIMEOUT_MS} -c idle_in_transaction_session_timeout=60000"
+    )
+    engine = sa.create_engine(
+        url, pool_pre_ping=True, connect_args={"options": options, "connect_timeout": 10}
+    )
+
+    class Text(Dumper):
+        """PostgreSQL's text has no NUL; what a sender or a stranger at the door wrote may have one."""
+
+        def dump(self, obj: str) -> bytes:
+            return obj.replace("\0", "\N{REPLACEMENT CHARACTER}").encode()
+
+    @event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        connection.adapters.register_dumper(str, Text)
+
+    return engine
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -119,12 +160,12 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.isolation_level = None  # we say BEGIN ourselves
         cursor = connection.cursor()
         for pragma in (
-            "journal_mode=WAL",
+            f"busy_timeout={BUSY_TIMEOUT_MS}",
             "synchronous=FULL",  # a settled receipt must survive a power cut: its spool may be gone
             "foreign_keys=ON",
-            f"busy_timeout={BUSY_TIMEOUT_MS}",
         ):
             cursor.execute(f"PRAGMA {pragma}")
+        _write_ahead(cursor, pysqlite3.OperationalError)
         cursor.close()
 
     @event.listens_for(engine, "begin")
@@ -133,3 +174,17 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         connection.exec_driver_sql(f"BEGIN {how}")
 
     return engine
+
+
+def _write_ahead(cursor: Any, busy: type[Exception]) -> None:
+    """WAL mode. The first switch of a file needs it alone and does not wait: two who make it meet here."""
+    limit = time.monotonic() + BUSY_TIMEOUT_MS / 1000
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+        except busy:
+            if time.monotonic() > limit:
+                raise
+            time.sleep(0.02)
+        else:
+            return

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -20,11 +18,8 @@ def now() -> datetime:
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+def state(state: State) -> State:
     with state.begin() as db:
         for name in ("ward-1", "ward-2"):
             db.add(Agency(id=name, name_vi=name, name_en=name, valid_from=NOW))
-    yield state
-    state.close()
+    return state

@@ -21,9 +21,7 @@ NOW = EPOCH + timedelta(days=1)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+def state(state: State) -> State:
     with state.begin() as session:
         session.add(RuleRow(id="r", origin="shipped", path="r.yml", revision="v2", changed=EPOCH))
         for revision in ("v1", "v2", "v3"):
@@ -38,8 +36,7 @@ def state(tmp_path: Path) -> Iterator[State]:
                     added=EPOCH,
                 )
             )
-    yield state
-    state.close()
+    return state
 
 
 def run(state: State, store: MemoryStore, evaluator: PlainEvaluator, window: int = 1000) -> None:

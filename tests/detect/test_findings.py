@@ -22,14 +22,6 @@ RULE = RuleFacts("r", "v1", "Phun mật khẩu", Level.HIGH, "test", QUIET)
 NOW = EPOCH + timedelta(days=1)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
 def hit(time: int, *, entity: str = "pc-1", revision: str = "v1", event: int | None = None) -> Hit:
     id_ = f"{time if event is None else event:032x}"
     return Hit(

@@ -46,14 +46,6 @@ detection:
 """
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
 def commit(
     lake: Lake, first: int, last: int, *lines: tuple[int, str, str], node: str = "n"
 ) -> None:

@@ -36,14 +36,6 @@ A, B, C = (f"{n}0000000-0000-4000-8000-000000000000" for n in "abc")
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
-@pytest.fixture
 def rules(tmp_path: Path) -> Path:
     folder = tmp_path / "rules"
     (folder / "win").mkdir(parents=True)

@@ -28,14 +28,6 @@ from pipeline.state.tables.detection import Coverage, Cursor, FindingEvent, Find
 NOW = EPOCH + timedelta(days=1)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
 def run(
     state: State, store: MemoryStore, evaluator: PlainEvaluator, **limits: int
 ) -> RunResult | None:
@@ -219,7 +211,7 @@ KILLED = """
                 os.kill(os.getpid(), signal.SIGKILL)
     steps.on_step = die
     rows = [event(s, host="pc-%d" % (s % 3)) for s in range(1, 31)]
-    state, store = State.at({path!r}), MemoryStore(rows)
+    state, store = State.open({url!r}), MemoryStore(rows)
     while run_once(state, store, PlainEvaluator(), holder="w1", limits=Limits(window=8, matches=3)):
         pass
 """
@@ -235,9 +227,9 @@ def test_a_run_killed_anywhere_and_continued_gives_the_findings_of_an_undisturbe
     whole = State.at(tmp_path / "whole.sqlite")
     whole.create_tables()
     run(whole, MemoryStore(rows), PlainEvaluator())
-    path = str(tmp_path / "state.sqlite")
+    url = state.engine.url.render_as_string(hide_password=False)
     tests = str(Path(__file__).resolve().parents[1])
-    code = textwrap.dedent(KILLED).format(tests=tests, point=point, nth=nth, path=path)
+    code = textwrap.dedent(KILLED).format(tests=tests, point=point, nth=nth, url=url)
     died = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
     while (

@@ -24,12 +24,9 @@ from pipeline.state.tables.detection import Run
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+def state(state: State) -> State:
     ensure_schedule(state, interval=0.05, now=utc_now())
-    yield state
-    state.close()
+    return state
 
 
 class Looping:

@@ -41,14 +41,6 @@ def correlating() -> PlainEvaluator:
     return rules
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
 def run(state: State, store: MemoryStore, now: object = NOW, **limits: int) -> None:
     while run_once(
         state,

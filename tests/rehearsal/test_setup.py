@@ -29,14 +29,6 @@ SCRIPT = Script(7, datetime(2026, 11, 23, 17, 0, tzinfo=UTC))
 PRODUCTS = frozenset(source.product for source in cast.SOURCES)
 
 
-@pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
-    yield opened
-    opened.close()
-
-
 def _set(
     state: State, folder: Path, script: Script = SCRIPT, *, beside_real: bool = False
 ) -> dict[str, str]:

@@ -19,14 +19,6 @@ NOW = EPOCH + timedelta(days=1)
 
 
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
-    yield state
-    state.close()
-
-
-@pytest.fixture
 def detect(state: State) -> Callable[..., MemoryStore]:
     """Detect the rows (into a store that is returned), then take findings into tickets."""
     store = MemoryStore()

@@ -205,7 +205,7 @@ KILLED = """
         if passed == {nth}:
             os.kill(os.getpid(), signal.SIGKILL)
     steps.on_step = die
-    while tickets_once(State.at({path!r}), now=EPOCH + timedelta(days=1), policy=Policy(batch=3)):
+    while tickets_once(State.open({url!r}), now=EPOCH + timedelta(days=1), policy=Policy(batch=3)):
         pass
 """
 
@@ -225,8 +225,8 @@ def test_grouping_killed_anywhere_and_continued_gives_the_tickets_of_an_undistur
     rows = [event(s, time=s, host=f"pc-{s % 11}") for s in range(1, 60)]
     detect(*rows, group=False)
     tests = str(Path(__file__).resolve().parents[1])
-    path = str(tmp_path / "state.sqlite")
-    code = textwrap.dedent(KILLED).format(tests=tests, point=point, nth=nth, path=path)
+    url = state.engine.url.render_as_string(hide_password=False)
+    code = textwrap.dedent(KILLED).format(tests=tests, point=point, nth=nth, url=url)
     died = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
     while tickets_once(state, now=NOW):

@@ -12,7 +12,13 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from support.detecting import MemoryStore, event
 from support.people import AUDITOR, analyst, officer
 
@@ -283,5 +289,8 @@ class Life(RuleBasedStateMachine):
             self.folder.cleanup()
 
 
-TestLife = Life.TestCase
-TestLife.settings = settings(max_examples=15, stateful_step_count=15, deadline=None)
+@pytest.mark.parametrize("state", ["sqlite"], indirect=True)  # it opens states of its own
+def test_whatever_actors_do_the_ticket_agrees_with_the_model() -> None:
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        Life, settings=settings(max_examples=15, stateful_step_count=15, deadline=None)
+    )
