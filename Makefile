@@ -7,7 +7,8 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: check clean coverage elasticsearch elasticsearch-stop help install lint lock migration run test types
+.PHONY: check clean coverage elasticsearch elasticsearch-stop help install lint lock migration postgres postgres-stop \
+  run test types
 
 check: lint types ## what CI checks before the tests
 
@@ -45,6 +46,12 @@ lock: ## pin every dependency with its hashes
 
 migration: install ## write the first migration anew from the tables (until the first release)
 	$(BIN)/python -m pipeline.state.migrate --regenerate
+
+postgres: install ## a real PostgreSQL in the background; prints its POSTGRES_URL
+	@$(BIN)/python tests/support/postgres.py start
+
+postgres-stop: install ## end that server
+	@$(BIN)/python tests/support/postgres.py stop
 
 run: install ## the roles under one supervisor, on the embedded store, until Ctrl-C
 	@$(BIN)/thapcanh serve
