@@ -73,7 +73,8 @@ def test_what_an_exception_leaves_is_nothing(state: State) -> None:
             session.flush()
             raise ZeroDivisionError
 
-    pytest.raises(ZeroDivisionError, fail)
+    with pytest.raises(ZeroDivisionError):
+        fail()
     with state.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Meta)) == 0
 
