@@ -11,7 +11,7 @@ belongs to one origin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -36,7 +36,8 @@ SHIPPED: Final = "shipped"
 
 
 class Diff(msgspec.Struct, frozen=True):
-    """What an import did, by rule id; `faults` is what was refused, by file."""
+    """What an import did, by rule id; `titles` of those that are new, changed or gone; `faults` is what
+    was refused, by file."""
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -44,6 +45,14 @@ class Diff(msgspec.Struct, frozen=True):
     unchanged: int = 0
     kept_off: tuple[str, ...] = ()
     faults: tuple[ThapCanhError, ...] = ()
+    titles: dict[str, str] = {}
+
+    def lines(self) -> Iterator[str]:
+        """What a person reads of it, one rule a line: `+` new, `~` changed, `-` gone."""
+        for mark, ids in (("+", self.added), ("~", self.changed), ("-", self.removed)):
+            for i in sorted(ids, key=lambda i: (self.titles.get(i, ""), i)):
+                off = "  (switched off, and stays off)" if i in self.kept_off else ""
+                yield f"{mark} {self.titles.get(i, '')}  {i}{off}"
 
     def refusal(self) -> RefusedError | None:
         """To be raised when all else is done and told; None where nothing was refused."""
@@ -148,6 +157,8 @@ class _Plan:
             unchanged=len(self._rules) - len(added) - len(changed),
             kept_off=tuple(sorted(i for i in self._rules if i in rows and not rows[i].enabled)),
             faults=tuple(faults),
+            titles={i: self._rules[i].title for i in (*added, *changed)}
+            | _titles(session, {i: mine[i].revision for i in removed}),
         )
 
     @property
@@ -182,6 +193,12 @@ def _texts(session: Session, revisions: Iterable[str]) -> dict[str, str]:
     wanted = set(revisions)
     rows = session.execute(sa.select(RuleRevision.revision, RuleRevision.text)) if wanted else ()
     return {row.revision: row.text for row in rows if row.revision in wanted}
+
+
+def _titles(session: Session, revisions: Mapping[str, str]) -> dict[str, str]:
+    rows = session.execute(sa.select(RuleRevision.revision, RuleRevision.title))
+    known = {row.revision: row.title for row in rows} if revisions else {}
+    return {rule: known.get(revision, "") for rule, revision in revisions.items()}
 
 
 def keep_revisions(session: Session, rules: Iterable[Rule], now: datetime) -> None:
