@@ -29,6 +29,8 @@ dead.replay      -        own      -        all            all       -
 event.search     all      own      all      all            all       all
 rule.read        all      all      all      all            all       all
 rule.write       all      -        -        all            all       -
+watchlist.read   all      -        all      all            all       all
+watchlist.write  all      -        -        all            all       -
 run.read         all      own      all      all            all       all
 finding.read     all      own      all      all            all       all
 ticket.read      all      own      all      all            all       all
@@ -44,7 +46,8 @@ person.read      -        -        all      all            all       -
 person.write     -        -        -        all            all       -
 access.read      -        -        all      all            all       -
 """
-# rule.read is `all` for officers: rules belong to no agency. operation.read: pulses, alarms, nodes.
+# rule.read is `all` for officers: rules belong to no agency. Watch-lists hold what the centre hunts
+# for. operation.read: pulses, alarms, nodes.
 
 PEOPLE_ROLES: Final = ("analyst", "officer", "auditor", "administrator")
 """The roles that a person can have; `operator` owns the home folder, `system` is the pipeline."""

@@ -279,10 +279,15 @@ class ActiveRules:
         from pipeline.detect.compile import compile_rules
         from pipeline.detect.register import active_texts, keep_effective
         from pipeline.detect.rules import rules_from_texts
+        from pipeline.detect.watchlists import placeholders
         from pipeline.settings.places import config_dir
 
         taxonomy = Taxonomy.load(config_dir() / "taxonomy")
-        book = rules_from_texts(active_texts(self._state, schedule), cache=self._cache)
+        book = rules_from_texts(
+            active_texts(self._state, schedule),
+            placeholders=placeholders(self._state),
+            cache=self._cache,
+        )
         keep_effective(self._state, book, now)
         matcher = compile_rules(book.rules, taxonomy)
         return ActiveSet(

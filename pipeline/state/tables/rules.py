@@ -71,3 +71,41 @@ class RuleChange(Base):
     by: Mapped[str]
     note: Mapped[str] = mapped_column(default="")
     at: Mapped[datetime]
+
+
+class WatchList(Base):
+    """Values that analysts keep for rules to ask by `%name%`. `kind`: address, hash, domain, text."""
+
+    __tablename__ = "watch_list"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    note: Mapped[str] = mapped_column(default="")
+    changed: Mapped[datetime]
+    dropped: Mapped[datetime | None]
+
+
+class WatchValue(Base):
+    """One value of a watch-list, in the form in which it is compared."""
+
+    __tablename__ = "watch_value"
+
+    of: Mapped[str] = mapped_column(ForeignKey("watch_list.name"), primary_key=True)
+    value: Mapped[str] = mapped_column(String(512), primary_key=True)
+    note: Mapped[str] = mapped_column(default="")
+    by: Mapped[str]
+    added: Mapped[datetime]
+
+
+class WatchChange(Base):
+    """Which values came and went, so that what a rule looked for at any time can be told."""
+
+    __tablename__ = "watch_change"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    of: Mapped[str] = mapped_column(ForeignKey("watch_list.name"), index=True)
+    added: Mapped[list[str]]
+    removed: Mapped[list[str]]
+    note: Mapped[str] = mapped_column(default="")
+    by: Mapped[str]
+    at: Mapped[datetime]

@@ -410,6 +410,15 @@ def upgrade() -> None:
         )
 
     op.create_table(
+        "watch_list",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("dropped", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_watch_list")),
+    )
+    op.create_table(
         "dead_letter",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("node", sa.String(length=64), nullable=False),
@@ -577,6 +586,31 @@ def upgrade() -> None:
     with op.batch_alter_table("token", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_token_person"), ["person"], unique=False)
 
+    op.create_table(
+        "watch_change",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("of", sa.String(length=64), nullable=False),
+        sa.Column("added", sa.JSON(), nullable=False),
+        sa.Column("removed", sa.JSON(), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["of"], ["watch_list.name"], name=op.f("fk_watch_change_of")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_watch_change")),
+    )
+    with op.batch_alter_table("watch_change", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_watch_change_of"), ["of"], unique=False)
+
+    op.create_table(
+        "watch_value",
+        sa.Column("of", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.String(length=512), nullable=False),
+        sa.Column("note", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("added", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["of"], ["watch_list.name"], name=op.f("fk_watch_value_of")),
+        sa.PrimaryKeyConstraint("of", "value", name=op.f("pk_watch_value")),
+    )
     op.create_table(
         "source_address",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
