@@ -14,6 +14,7 @@ from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import DamagedError, RefusedError, UsageError
 
 if TYPE_CHECKING:
+    from pipeline.model.records import DeadLetter
     from pipeline.normalise.context import Normalised
     from pipeline.normalise.product import Product
 
@@ -88,8 +89,10 @@ def normalise(file: File, product: ProductName) -> None:
     from pipeline.model import events
     from pipeline.normalise.document import event_as_document
 
-    source = _Batches(file, _product(product))
+    source = _Batches(file, _product(product), careful=True)
+    poison: list[str] = []
     for done in source:
+        poison += [f"  {d.message} ({_place(d)})" for d in done.dead if d.cause == "poison"]
         documents = [
             (table.column(events.SEQUENCE)[row].as_py(), event_as_document(table, row))
             for table in done.tables.values()
@@ -103,21 +106,32 @@ def normalise(file: File, product: ProductName) -> None:
         sys.stderr.write(
             f"{source.failed} of {source.read} records could not be parsed; see tags and error.message\n"
         )
+    if poison:
+        raise RefusedError(
+            f"refused records: {len(poison)}\n{_told(poison)}",
+            remedy="please report such a record: the normaliser should survive it",
+        )
+
+
+def _place(letter: DeadLetter) -> str:
+    return f"at {letter.source}, line {letter.sequence}; got {letter.body[:60]!r}"
 
 
 class _Batches:
     """The file's records through the normaliser; a file that is cut short gives what it has, then its error."""
 
-    def __init__(self, file: Path, product: Product) -> None:
-        self._file, self._product = file, product
+    def __init__(self, file: Path, product: Product, *, careful: bool = False) -> None:
+        """`careful`: each batch in a process apart, so that no record can end ours."""
+        self._file, self._product, self._careful = file, product, careful
         self.read = self.failed = 0
 
     def __iter__(self) -> Iterator[Normalised]:
         from collectors.files import open_input
         from pipeline.model.records import RawRecord
         from pipeline.normalise.context import Context
-        from pipeline.normalise.normaliser import normalise_safely
+        from pipeline.normalise.guard import Guard
 
+        guard = Guard(careful=self._careful)
         context = Context(
             node="file",
             agency="",
@@ -139,9 +153,9 @@ class _Batches:
                     damage = error
                 if not batch:
                     break
-                done = normalise_safely(self._product, batch, context)
+                done = guard.normalise(self._product, batch, context)
                 self.read += len(batch)
-                self.failed += len(done.dead)
+                self.failed += sum(letter.cause != "poison" for letter in done.dead)
                 yield done
         if damage is not None:
             raise damage

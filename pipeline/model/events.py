@@ -52,3 +52,4 @@ ENVELOPE: Final = (
 
 TAG_PARSE_FAILURE: Final = "_parse_failure"
 TAG_ASSUMED_ZONE: Final = "_assumed_zone"
+TAG_UNKNOWN_PRODUCT: Final = "_unknown_product"

@@ -25,7 +25,7 @@ from pipeline.normalise.product import Product
 from pipeline.normalise.related import related
 from pipeline.normalise.types import Array, Table
 
-__all__ = ["Context", "Normalised", "normalise", "normalise_safely"]
+__all__ = ["Context", "Normalised", "joined", "normalise", "normalise_safely"]
 
 _FAILED: Final = {"event.kind": "pipeline_error"}
 
@@ -55,13 +55,14 @@ def normalise_safely(
             )  # fmt: skip
             return Normalised({}, (letter,), 0)
     half = len(records) // 2
-    return _joined(
+    return joined(
         normalise_safely(product, records[:half], context),
         normalise_safely(product, records[half:], context),
     )
 
 
-def _joined(first: Normalised, second: Normalised) -> Normalised:
+def joined(first: Normalised, second: Normalised) -> Normalised:
+    """Two parts of a batch as one."""
     from pipeline.normalise.arrow import pa
 
     tables = dict(first.tables)

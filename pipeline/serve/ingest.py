@@ -153,14 +153,16 @@ def _see_through(here: Installation, so_far: Ingested, report: Report) -> Ingest
 
 def settle_node(here: Installation, node: str) -> bool:
     """Settle all that waits in one node's spool; whether there was anything."""
+    from pipeline.normalise.guard import Guard
     from pipeline.normalise.product import load_products
     from pipeline.store.intake import settle_once
 
     products, moved = load_products(), False
+    guard = Guard(here.settings.run, careful=True)  # whatever is in the file, we live to tell
     with SpoolReader(here.settings.spool, node) as reader:
         while settle_once(
             reader, here.store, here.state, products, key=here.key, now=utc_now(),
-            limit=here.settings.normalise.batch,
+            limit=here.settings.normalise.batch, guard=guard,
         ):  # fmt: skip
             moved = True
     return moved

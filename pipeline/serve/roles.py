@@ -50,34 +50,17 @@ def _collect(here: Installation, stop: threading.Event) -> None:
 
 
 def _normalise(here: Installation, stop: threading.Event) -> None:
-    from collectors.spool.reader import SpoolReader
-    from pipeline.normalise.product import load_products
-    from pipeline.store.intake import settle_once
+    from pipeline.serve.settling import Settling
 
-    settings, products = here.settings.normalise, load_products()
     heart = Heart(here.state, "normalise")
-    readers: dict[str, SpoolReader] = {}
+    heart.beat()  # who hangs in its first batch must have been alive to be missed
+    settling = Settling(here, heart)
     here.store.sweep()
     while not stop.is_set():
-        moved = False
-        for folder in sorted(here.settings.spool.iterdir()):
-            if not folder.is_dir():
-                continue
-            reader = readers.setdefault(folder.name, SpoolReader(here.settings.spool, folder.name))
-            settled = settle_once(
-                reader,
-                here.store,
-                here.state,
-                products,
-                key=here.key,
-                now=utc_now(),
-                limit=settings.batch,
-            )
-            moved = moved or settled is not None
-            heart.beat(progress=settled is not None)
+        moved = settling.turn(stop)
         heart.beat()
         if not moved:
-            stop.wait(settings.interval)
+            stop.wait(here.settings.normalise.interval)
 
 
 def _detect(here: Installation, stop: threading.Event) -> None:

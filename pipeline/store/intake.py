@@ -2,23 +2,27 @@
 
 In: a node's spool after its watermark. Out: one commit, in which every receipt is a stored event, a
 known one, dropped, or refused with a dead letter that carries its bytes. Doing it again after a crash
-does the same: the watermark says where to begin.
+does the same: the watermark says where to begin. What killed a process before is the guard's affair.
+A source whose product is gone is read as `generic`: its events are there and say so, and a dead letter
+of each points at its event, so that a replay mends it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from collectors.spool.errors import SpoolDamagedError
 from collectors.spool.reader import SpoolReader
+from pipeline.model import events
 from pipeline.model.clock import to_micros
 from pipeline.model.records import DeadLetter, RawRecord, Settled
-from pipeline.normalise.context import Context
-from pipeline.normalise.normaliser import normalise_safely
+from pipeline.normalise.context import Context, Normalised
+from pipeline.normalise.guard import Guard
 from pipeline.normalise.product import Product
 from pipeline.state.state import State
 from pipeline.state.tables.register import Source
@@ -28,6 +32,9 @@ from pipeline.store.lake import Lake
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+FALLBACK: Final = "generic"
+_UNGUARDED: Final = Guard()
 
 
 def settle_once(
@@ -39,53 +46,105 @@ def settle_once(
     key: bytes,
     now: datetime,
     limit: int = 20_000,
+    guard: Guard = _UNGUARDED,
 ) -> Settled | None:
     """Settle at most `limit` receipts of the reader's node. None: nothing waits."""
-    after = store.watermark().get(reader.node, 0)
+    node = reader.node
+    after = store.watermark().get(node, 0)
     try:
-        records = reader.read(after, limit)
+        records = reader.read(after, guard.limit(node, after, limit))
     except SpoolDamagedError as error:
-        return store.append(_damaged(reader.node, after + 1, error, now), now=now)
+        return store.append(_damaged(node, after + 1, error, now), now=now)
     if not records:
         return None
-    with state.read() as session:
-        names = sorted({record.source for record in records})
-        sources = {
-            row.id: row for row in session.scalars(sa.select(Source).where(Source.id.in_(names)))
-        }
+    if deaths := guard.given_up(node, after):
+        return store.append(_given_up(node, records[0], deaths, _sources(state, records)), now=now)
+    with guard.attempt(node, records[0].sequence, records[-1].sequence):
+        made = _normalised(node, records, products, _sources(state, records), guard, key, now)
+        settled = store.append(made.commit(node, records), now=now)
+    reader.release(settled.last)
+    return settled
+
+
+@dataclass
+class _Made:
+    """What became of a batch, gathered over its sources."""
+
+    tables: dict[str, list[pa.Table]] = field(default_factory=dict)
+    dead: list[DeadLetter] = field(default_factory=list)
+    dropped: int = 0
+    refused: int = 0
+
+    def add(self, done: Normalised) -> None:
+        for dataset, table in done.tables.items():
+            self.tables.setdefault(dataset, []).append(table)
+        self.dead += done.dead
+        self.dropped += done.dropped
+        self.refused += sum(letter.cause == "poison" for letter in done.dead)
+
+    def commit(self, node: str, records: Sequence[RawRecord]) -> Commit:
+        joined = {dataset: concat(parts) for dataset, parts in self.tables.items()}
+        own_identity = any(record.identity for record in records)
+        return Commit(
+            node=node, first=records[0].sequence, last=records[-1].sequence, tables=joined,
+            dead=self.dead, dropped=self.dropped, refused=self.refused,
+            resendable=frozenset(d for d in joined if own_identity or d.startswith("windows.")),
+        )  # fmt: skip
+
+
+def _normalised(
+    node: str,
+    records: Sequence[RawRecord],
+    products: Mapping[str, Product],
+    sources: Mapping[str, Source],
+    guard: Guard,
+    key: bytes,
+    now: datetime,
+) -> _Made:
     by_source: dict[str, list[RawRecord]] = {}
     for record in records:
         by_source.setdefault(record.source, []).append(record)
-    tables: dict[str, list[pa.Table]] = {}
-    dead: list[DeadLetter] = []
-    dropped = refused = 0
+    made = _Made()
     for name, batch in by_source.items():
         source = sources.get(name)
-        product = products.get(source.product) if source is not None else None
-        if source is None or product is None:
-            dead += _refused(batch, source)
-            refused += len(batch)
+        if source is None:
+            made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in batch]
+            made.refused += len(batch)
             continue
+        product = products.get(source.product)
         context = Context(
-            node=reader.node, agency=source.agency, source=name, key=key, ingested=to_micros(now),
+            node=node, agency=source.agency, source=name, key=key, ingested=to_micros(now),
             timezone=source.timezone, encoding=source.encoding or "utf-8",
         )  # fmt: skip
-        done = normalise_safely(product, batch, context)
-        for dataset, table in done.tables.items():
-            tables.setdefault(dataset, []).append(table)
-        dead += done.dead
-        dropped += done.dropped
-        refused += sum(letter.cause == "poison" for letter in done.dead)
-    joined = {dataset: concat(parts) for dataset, parts in tables.items()}
-    own_identity = any(record.identity for record in records)
-    commit = Commit(
-        node=reader.node, first=records[0].sequence, last=records[-1].sequence, tables=joined,
-        dead=dead, dropped=dropped, refused=refused,
-        resendable=frozenset(d for d in joined if own_identity or d.startswith("windows.")),
-    )  # fmt: skip
-    settled = store.append(commit, now=now)
-    reader.release(settled.last)
-    return settled
+        done = guard.normalise(product or products[FALLBACK], batch, context)
+        made.add(done if product is not None else _noted(done, source))
+    return made
+
+
+_UNREGISTERED: Final = "the source is not in the register"
+
+
+def _sources(state: State, records: Sequence[RawRecord]) -> dict[str, Source]:
+    names = sorted({record.source for record in records})
+    with state.read() as session:
+        return {
+            row.id: row for row in session.scalars(sa.select(Source).where(Source.id.in_(names)))
+        }
+
+
+def _refused(record: RawRecord, agency: str, cause: str, said: str) -> DeadLetter:
+    return DeadLetter(
+        record.sequence, record.source, agency, cause, said, record.received, body=record.body
+    )
+
+
+def _given_up(node: str, record: RawRecord, deaths: int, sources: Mapping[str, Source]) -> Commit:
+    source = sources.get(record.source)
+    said = f"{deaths} processes died while they stored it"
+    letter = _refused(record, source.agency if source else "", "poison", said)
+    return Commit(
+        node=node, first=record.sequence, last=record.sequence, tables={}, dead=[letter], refused=1
+    )
 
 
 def _damaged(node: str, first: int, error: SpoolDamagedError, now: datetime) -> Commit:
@@ -101,17 +160,43 @@ def _damaged(node: str, first: int, error: SpoolDamagedError, now: datetime) -> 
     )
 
 
-def _refused(batch: Sequence[RawRecord], source: Source | None) -> list[DeadLetter]:
-    cause = "unknown_source" if source is None else "unknown_product"
-    said = (
-        "the source is not in the register"
-        if source is None
-        else f"no such product: {source.product}"
-    )
-    return [
+def _noted(done: Normalised, source: Source) -> Normalised:
+    """Every event says that its product is unknown, and has a letter that points at it."""
+    said = f"no such product: {source.product}; read as {FALLBACK}"
+    letters = [
         DeadLetter(
-            record.sequence, record.source, source.agency if source else "", cause, said,
-            record.received, body=record.body,
+            sequence, source.id, source.agency, "unknown_product", said, received, event=event.hex()
         )
-        for record in batch
-    ]  # fmt: skip
+        for table in done.tables.values()
+        for event, sequence, received in _receipts(table)
+    ]
+    return Normalised(
+        {name: _remarked(table, said) for name, table in done.tables.items()},
+        (*done.dead, *letters), done.dropped, done.resendable,
+    )  # fmt: skip
+
+
+def _receipts(table: pa.Table) -> Iterator[tuple[bytes, int, int]]:
+    import pyarrow as pa
+
+    created = table.column(events.CREATED).cast(pa.int64())
+    names = (table.column(events.ID), table.column(events.SEQUENCE), created)
+    yield from zip(*(one.to_pylist() for one in names), strict=True)
+
+
+def _remarked(table: pa.Table, said: str) -> pa.Table:
+    import pyarrow as pa
+
+    tags: list[Any] = [
+        [*(words or []), events.TAG_UNKNOWN_PRODUCT]
+        for words in table.column(events.TAGS).to_pylist()
+    ]
+    remarks = [
+        f"{said}; {known}" if known else said for known in table.column(events.ERROR).to_pylist()
+    ]
+    for name, values, kind in (
+        (events.TAGS, tags, pa.list_(pa.string())),
+        (events.ERROR, remarks, pa.string()),
+    ):
+        table = table.set_column(table.schema.get_field_index(name), name, pa.array(values, kind))
+    return table

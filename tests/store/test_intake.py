@@ -8,6 +8,7 @@ from pathlib import Path
 from collectors.spool import Draft, SpoolReader, SpoolWriter
 from pipeline.model.clock import to_micros
 from pipeline.model.records import Settled
+from pipeline.model.scope import Scope
 from pipeline.normalise.product import load_products
 from pipeline.state.migrate import upgrade
 from pipeline.state.state import State
@@ -56,15 +57,36 @@ def test_every_receipt_is_stored_or_dropped_and_a_parse_failure_is_stored_with_i
     assert letters(state) == [(3, "parse_failure", None)]
 
 
-def test_records_of_an_unknown_source_or_product_are_refused_with_their_bytes(
+def test_records_of_an_unknown_source_are_refused_with_their_bytes(tmp_path: Path) -> None:
+    state, lake = opened(tmp_path)
+    reader = spooled(tmp_path, b"one", b"\x00\xff two", source="gone")
+    assert settle(reader, state, lake) == Settled("n1", 1, 2, stored=0, refused=2)
+    assert letters(state) == [(1, "unknown_source", b"one"), (2, "unknown_source", b"\x00\xff two")]
+
+
+def test_events_of_an_unknown_product_are_seen_as_generic_and_each_has_a_letter_that_points_at_it(
     tmp_path: Path,
 ) -> None:
     state, lake = opened(tmp_path, product="no_such")
-    with SpoolWriter(tmp_path / "spool", "n1") as writer:
-        writer.append([Draft("web", to_micros(NOW), b"one"), Draft("gone", to_micros(NOW), b"two")])
-    reader = SpoolReader(tmp_path / "spool", "n1")
-    assert settle(reader, state, lake) == Settled("n1", 1, 2, stored=0, refused=2)
-    assert letters(state) == [(1, "unknown_product", b"one"), (2, "unknown_source", b"two")]
+    reader = spooled(tmp_path, b"", LINE, b'{"source":{"port":"abc","ip":"10.0.0.1"}}')
+    assert settle(reader, state, lake) == Settled("n1", 1, 3, stored=2, dropped=1)
+    with state.read() as session:
+        rows = session.query(DeadLetterRow).order_by(DeadLetterRow.sequence).all()
+    said = "no such product: no_such; read as generic"
+    assert [(r.sequence, r.cause, r.message, r.body, r.agency, r.state) for r in rows] == [
+        (n, "unknown_product", said, None, "p1", "open") for n in (2, 3)
+    ]
+    found = lake.get([row.event for row in rows], scope=Scope.of("p1"))
+    assert [
+        (one["event"]["original"].encode(), one["tags"], one["error"]["message"], one["thapcanh"]["product"])
+        for one in found
+    ] == [
+        (LINE, ["_unknown_product"], said, "generic"),
+        (
+            b'{"source":{"port":"abc","ip":"10.0.0.1"}}', ["_unknown_product"],
+            f"{said}; source.port: not a whole number of 64 bits: abc", "generic",
+        ),
+    ]  # fmt: skip
 
 
 def test_what_the_disk_no_longer_gives_is_refused_by_name_and_the_rest_goes_on(
