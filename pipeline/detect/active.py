@@ -20,7 +20,8 @@ from typing import Any, Final, Protocol
 
 import msgspec
 
-from pipeline.detect.correlation import Correlation, read_correlation
+from pipeline.detect.correlation import Correlation
+from pipeline.detect.correlation_read import read_correlations
 from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import Route, Taxonomy
@@ -29,7 +30,6 @@ from pipeline.detect.tree import leaves
 from pipeline.model import events
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.detections import Match
-from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
 
 MAX_ENTITY: Final = 200
@@ -89,20 +89,18 @@ class ActiveSet:
         ) - {rule for c in self.correlations if c.generate for rule in c.rules}
         self._asked: dict[str, dict[str, None]] = defaultdict(dict)
         for correlation in self.correlations:
-            for rule_id, names in correlation.fields.items():
-                self._asked[rule_id].update(dict.fromkeys(names.values()))
+            for rule_id, names in correlation.bases().items():
+                self._asked[rule_id].update(dict.fromkeys(sorted(names)))
         running = sorted(self.facts[c.id].revision for c in self.correlations)
         self.ruleset = content_hash(matcher.digest, *running) if running else matcher.digest
         self._readings: dict[tuple[int, str], _Reading] = {}
 
     def _correlations(self, given: Sequence[Rule]) -> tuple[Correlation, ...]:
         known = {r.name: r for r in self._rules if r.name} | {r.id: r for r in self._rules}
-        running: list[Correlation] = []
+        running, unfit = read_correlations(given, known)
         for rule in given:
-            try:
-                running.append(read_correlation(rule, known))
-            except UsageError as error:
-                self.unfit[rule.revision] = str(error)
+            if rule.id in unfit:
+                self.unfit[rule.revision] = unfit[rule.id]
                 del self.facts[rule.id]
         return tuple(running)
 

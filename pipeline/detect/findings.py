@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 from pipeline.detect.episodes import Change, Held, unite
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.model.detections import Level, Match
+from pipeline.model.ids import content_hash
 from pipeline.state.state import next_numbers
 from pipeline.state.tables.detection import FindingEvent, FindingRow
 
@@ -80,13 +81,14 @@ def apply_hits(
     by_rule: dict[str, dict[tuple[str, str], Hit]] = defaultdict(dict)
     for hit in hits:
         by_rule[hit.match.rule].setdefault((hit.match.event, hit.match.entity), hit)
-    steps: list[tuple[Change, Mapping[tuple[str, str], Hit]]] = []
+    steps: list[_Step] = []
     for rule, of_rule in by_rule.items():
         for key in list(_known(session, rule, of_rule)):
             of_rule.pop(key, None)
         steps += [(c, of_rule) for c in _changes(session, facts[rule], of_rule.values())]
     if not steps:
         return Applied()
+    steps, come_back = _named(session, steps)
     rows = _held_rows(session, [c for c, _ in steps])
     numbers = iter(next_numbers(session, COUNTER, sum(1 + len(c.absorbed) for c, _ in steps)))
     born, events = [], []
@@ -102,6 +104,9 @@ def apply_hits(
         else:
             _amend(change, rows, facts[match.rule], samples=samples, numbers=numbers, now=now)
         events += [_event(m, change.id) for m in change.matches]
+    for values in (v for v in born if v["id"] in come_back):
+        session.merge(FindingRow(**values))
+    born = [values for values in born if values["id"] not in come_back]
     if born:
         session.execute(sa.insert(FindingRow), born)
     session.flush()
@@ -115,10 +120,47 @@ def apply_hits(
     session.execute(sa.insert(FindingEvent), events)
     return Applied(
         matches=len(events),
-        born=len(born),
-        extended=len(steps) - len(born),
+        born=len(born) + len(come_back),
+        extended=len(steps) - len(born) - len(come_back),
         absorbed=sum(len(c.absorbed) for c, _ in steps),
     )
+
+
+_Step = tuple[Change, Mapping[tuple[str, str], Hit]]
+
+
+def _named(session: Session, steps: list[_Step]) -> tuple[list[_Step], set[str]]:
+    """The steps, no birth under the id of a living finding, and the ids of findings that come back."""
+    taken: set[str] = set()
+    for chunk in _chunks(change.id for change, _ in steps if change.born):
+        taken.update(session.scalars(sa.select(FindingRow.id).where(FindingRow.id.in_(chunk))))
+    if not taken:
+        return steps, taken
+    named: list[_Step] = []
+    come_back: set[str] = set()
+    for change, hits in steps:
+        m = change.matches[0]
+        if change.born and change.id in taken:
+            free = free_id(session, m.rule, m.agency, m.entity, m.event)
+            if session.get(FindingRow, free) is not None:
+                come_back.add(free)
+            named.append((msgspec.structs.replace(change, id=free), hits))
+        else:
+            named.append((change, hits))
+    return named, come_back
+
+
+def free_id(session: Session, rule: str, agency: str, entity: str, event: str) -> str:
+    """The id of a finding born with this first match. One that lost all its events is that finding come
+    back; where the id is a living one's (its first match was taken from it and came again), another."""
+    given = content_hash("finding", rule, agency, entity, event)
+    again = 0
+    while True:
+        row = session.get(FindingRow, given)
+        if row is None or (not row.count and not row.merged_into):
+            return given
+        again += 1
+        given = content_hash("finding", rule, agency, entity, event, str(again))
 
 
 def lock_findings(session: Session) -> None:
@@ -162,6 +204,7 @@ def _held(
         FindingRow.last >= from_micros(min(times)) - quiet,
         FindingRow.first <= from_micros(max(times)) + quiet,
         FindingRow.merged_into == "",
+        FindingRow.count > 0,
     )
     found: dict[str, list[Held]] = defaultdict(list)
     for chunk in _chunks(entities):

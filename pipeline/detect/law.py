@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from pipeline.detect.correlation_read import named
 from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
 from pipeline.detect.rules import Rule, RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
@@ -167,17 +168,6 @@ def _check_correlation(rule: Rule, book: RuleBook) -> Iterator[ThapCanhError]:
     known = {
         name for each in (*book.rules, *book.correlations) for name in (each.id, each.name) if name
     }
-    for name in correlated(rule):
+    for name in named(rule):
         if name not in known:
             yield UsageError("a correlation of an unknown rule", where=rule.path, got=name)
-
-
-def correlated(rule: Rule) -> tuple[str, ...]:
-    """The ids or names of the rules that a correlation counts."""
-    from pipeline.detect.yaml_strict import read_yaml
-
-    return tuple(
-        str(name)
-        for document in read_yaml(rule.text, rule.path)
-        for name in (document.value.get("correlation") or {}).get("rules") or ()
-    )

@@ -19,6 +19,7 @@ from sigma.rule import SigmaLogSource, SigmaRule
 from sigma.rule.base import SigmaRuleBase
 
 from pipeline.detect.aggregation import is_aggregation, refusal
+from pipeline.detect.correlation_read import sigma_shape
 from pipeline.detect.parse import Placeholders, read_detections
 from pipeline.detect.quiet import read_quiet
 from pipeline.detect.rules import Kind, LogSource, Rule, RuleBook
@@ -220,7 +221,8 @@ class _Asked(dict[str, Sequence[str]]):
 
 
 def _read_correlation(given: dict[str, Any], placeholders: Placeholders) -> Rule:  # noqa: ARG001
-    return _common(SigmaCorrelationRule.from_dict(given, collect_errors=True), given, "correlation")
+    parsed = SigmaCorrelationRule.from_dict(sigma_shape(given), collect_errors=True)
+    return _common(parsed, given, "correlation")
 
 
 _STAND_IN: Final = {"s": {"f": "v"}, "condition": "s"}

@@ -25,10 +25,12 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect import coverage, leases
+from pipeline.detect.correlating import correlate, is_due
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
-from pipeline.detect.stored import correlate, prune
+from pipeline.detect.stored import prune
 from pipeline.detect.window import Slice, Tallies, next_window, slices
+from pipeline.detect.withdraw import withdraw
 from pipeline.model import events
 from pipeline.model.clock import utc_now
 from pipeline.model.detections import Window
@@ -116,10 +118,14 @@ def run_once(
     limits: Limits = DEFAULT_LIMITS,
     clock: Callable[[], datetime] = utc_now,
 ) -> RunResult | None:
-    """Evaluate the next window. None: nothing waits, or another worker is at it."""
+    """Evaluate the next window. None: nothing waits, or another worker is at it.
+
+    A run over no event judges correlations whose windows have passed meanwhile.
+    """
     watermark = store.watermark()
     with state.read() as session:  # the common case writes nothing
-        if not next_window(cursors_of(session, schedule), watermark, 1):
+        idle = not next_window(cursors_of(session, schedule), watermark, 1)
+        if idle and not is_due(session, evaluator.correlations, clock()):
             return None
     with state.begin() as session:
         lease = leases.take(
@@ -131,7 +137,7 @@ def run_once(
         window = next_window(cursors, watermark, limits.window)
         _bury(session, schedule, clock())
         prune(session, evaluator.correlations, clock())
-        if not window:
+        if not window and not is_due(session, evaluator.correlations, clock()):
             leases.give_back(session, lease)
             return None
         run = _begin(session, evaluator, window, schedule=schedule, kind="scheduled", now=clock())
@@ -333,12 +339,12 @@ class _Job:
         facts = self.evaluator.facts
         hits = [hit for hit in piece.hits if hit.match.rule not in self.evaluator.silent]
         if self.evaluator.correlations:
-            lock_findings(
-                session
-            )  # before stored matches are read: two writers must see each other's
-            hits += correlate(
+            lock_findings(session)  # first: two writers must see each other's stored matches
+            made = correlate(
                 session, self.evaluator.correlations, piece.hits, facts, run=self.run, now=now
             )
+            withdraw(session, made.undone, facts, now=now)
+            hits += [hit for hit in made.hits if hit.match.rule not in self.evaluator.silent]
         return apply_hits(session, hits, facts, run=self.run, now=now)
 
     def _fail(self, text: str) -> None:

@@ -1,135 +1,115 @@
-"""Matches that correlations read, kept as Arrow blobs in the state, and the step that evaluates them.
+"""Matches that correlations read, kept as Arrow blobs in the state.
 
-In: the hits of a run's transaction. Out: further hits, of the correlations themselves. A blob holds at
-most 1 MB; each is written in the transaction of the run that matched, so that any worker reads them::
+In: stored matches of one run. Out: those of some rules, spans of time and groups. A blob holds at most
+1 MB; each is written in the transaction of the run that matched, so that any worker reads them::
 
     rule: string · event: binary(16) · agency: string · time: int64 · node: string · sequence: int64
     values: map<string, string>            # Sigma field → folded text, only what some correlation asks
 
-Invariant: what was matched before and what is matched now give the same correlations in any order:
-every window that holds a new match is looked at whole.
+Invariant: a match is kept as long as an event that is late within the allowance can need it.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.detect.correlation import Correlation, Part, Stored, group_of, taking_part
-from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
+from pipeline.detect.correlation import Correlation, Stored
 from pipeline.model.clock import from_micros
-from pipeline.model.detections import Match
 from pipeline.state.tables.detection import MatchBlob
 
 MAX_BLOB: Final = 1_000_000
 MAX_ROWS: Final = 4_000
 LATENESS: Final = timedelta(days=7)
+Span = tuple[int, int]  # microseconds, both ends included
+Route = tuple[str, tuple[str, ...]]  # a rule, and fields
 
 
-def correlate(
+def keep(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
+    """Write the matches of a run."""
+    for start in range(0, len(rows), MAX_ROWS):
+        _keep_piece(session, rows[start : start + MAX_ROWS], run, now)
+    session.flush()
+
+
+def _keep_piece(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
+    body = _encode(rows)
+    if len(body) > MAX_BLOB and len(rows) > 1:
+        middle = len(rows) // 2
+        _keep_piece(session, rows[:middle], run, now)
+        _keep_piece(session, rows[middle:], run, now)
+        return
+    session.add(
+        MatchBlob(
+            run=run,
+            rules=sorted({m.rule for m in rows}),
+            first_time=from_micros(min(m.time for m in rows)),
+            last_time=from_micros(max(m.time for m in rows)),
+            rows=len(rows),
+            body=body,
+            created=now,
+        )
+    )
+
+
+def load(
     session: Session,
-    correlations: Sequence[Correlation],
-    hits: Sequence[Hit],
-    facts: Mapping[str, RuleFacts],
-    *,
-    run: str,
-    now: datetime,
-) -> list[Hit]:
-    """Keep the hits that correlations read, and give the hits of the correlations that they complete."""
-    asked = {rule for c in correlations for rule in c.rules}
-    fresh = [_stored(hit) for hit in hits if hit.match.rule in asked and hit.values is not None]
-    if not fresh:
+    rules: Iterable[str],
+    spans: Sequence[Span],
+    groups: tuple[Sequence[Route], Iterable[tuple[str, ...]]] | None = None,
+) -> list[Stored]:
+    """The kept matches of the rules within the spans. `groups` gives each rule's grouping fields and the
+    wanted values: others may be left out."""
+    if not spans:
         return []
-    found: list[Hit] = []
-    for correlation in correlations:
-        new = [m for m in fresh if m.rule in correlation.rules]
-        groups = {key for m in new if (key := group_of(correlation, m)) is not None}
-        if not groups:
-            continue
-        first = min(m.time for m in new) - correlation.span
-        last = max(m.time for m in new) + correlation.span
-        old = _load(session, set(correlation.rules), first, last)
-        near = (m for m in (*old, *new) if group_of(correlation, m) in groups)
-        found += _hits(correlation, taking_part(correlation, near), facts[correlation.id])
-    _keep(session, fresh, run, now)
+    wanted = set(rules)
+    held = sa.or_(
+        *(
+            sa.and_(
+                MatchBlob.last_time >= from_micros(first), MatchBlob.first_time <= from_micros(last)
+            )
+            for first, last in spans[:_MAX_SPANS]
+        )
+    )
+    if len(spans) > _MAX_SPANS:
+        held = sa.and_(
+            MatchBlob.last_time >= from_micros(spans[0][0]),
+            MatchBlob.first_time <= from_micros(spans[-1][1]),
+        )
+    found: list[Stored] = []
+    values = (groups[0], list(groups[1])) if groups is not None else None
+    for row in session.execute(
+        sa.select(MatchBlob.rules, MatchBlob.body).where(held).order_by(MatchBlob.id)
+    ):
+        if wanted.intersection(row.rules):
+            found += _decode(row.body, wanted, spans, values)
+    return found
+
+
+_MAX_SPANS: Final = 50
+
+
+def merged(spans: Iterable[Span]) -> list[Span]:
+    """The spans, joined where they touch, in order."""
+    found: list[Span] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1] + 1:
+            found[-1] = (found[-1][0], max(found[-1][1], last))
+        else:
+            found.append((first, last))
     return found
 
 
 def prune(session: Session, correlations: Iterable[Correlation], now: datetime) -> int:
-    """Forget blobs older than the longest span and the allowed lateness; how many went."""
-    longest = max((c.span for c in correlations), default=0)
+    """Forget what no late event within the allowance can need any more; how many blobs went."""
+    longest = max((2 * c.reach + c.settling for c in correlations), default=0)
     before = now - LATENESS - timedelta(microseconds=longest)
     done = session.execute(sa.delete(MatchBlob).where(MatchBlob.created < before))
     return int(done.rowcount)  # type: ignore[attr-defined]
-
-
-def _hits(correlation: Correlation, parts: Sequence[Part], facts: RuleFacts) -> Iterator[Hit]:
-    shown: dict[tuple[str, str], int] = defaultdict(int)
-    field = ", ".join(correlation.group_by)
-    for part in parts:
-        m = part.match
-        match = Match(
-            correlation.id,
-            facts.revision,
-            m.event,
-            part.agency,
-            part.entity,
-            m.time,
-            m.node,
-            m.sequence,
-        )
-        key = (part.agency, part.entity)
-        shown[key] += 1
-        fields = m.values | {"rule": m.rule} if shown[key] <= MAX_SAMPLES else None
-        yield Hit(match, field[:64], fields)
-
-
-def _stored(hit: Hit) -> Stored:
-    m = hit.match
-    return Stored(m.rule, m.event, m.agency, m.time, m.node, m.sequence, hit.values or {})
-
-
-def _keep(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
-    session.flush()  # the run first: blobs refer to it
-    pending = [rows[n : n + MAX_ROWS] for n in range(0, len(rows), MAX_ROWS)]
-    while pending:
-        part = pending.pop()
-        body = _encode(part)
-        if len(body) > MAX_BLOB and len(part) > 1:
-            half = len(part) // 2
-            pending += [part[:half], part[half:]]
-            continue
-        times = [m.time for m in part]
-        session.add(
-            MatchBlob(
-                run=run,
-                rules=sorted({m.rule for m in part}),
-                first_time=from_micros(min(times)),
-                last_time=from_micros(max(times)),
-                rows=len(part),
-                body=body,
-                created=now,
-            )
-        )
-
-
-def _load(session: Session, rules: set[str], first: int, last: int) -> list[Stored]:
-    """What is kept of the rules between two times, both included."""
-    session.flush()
-    query = sa.select(MatchBlob.rules, MatchBlob.body).where(
-        MatchBlob.last_time >= from_micros(first), MatchBlob.first_time <= from_micros(last)
-    )
-    found: list[Stored] = []
-    for row in session.execute(query):
-        if rules.intersection(row.rules):
-            rows = _decode(row.body)
-            found += [m for m in rows if m.rule in rules and first <= m.time <= last]
-    return found
 
 
 def _schema() -> Any:
@@ -170,14 +150,46 @@ def _encode(rows: Sequence[Stored]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
-def _decode(body: bytes) -> list[Stored]:
+def _decode(
+    body: bytes,
+    rules: set[str],
+    spans: Sequence[Span],
+    groups: tuple[Sequence[Route], Sequence[tuple[str, ...]]] | None,
+) -> Iterator[Stored]:
     import pyarrow as pa
+    import pyarrow.compute
 
+    pc: Any = pyarrow.compute
     table = pa.ipc.open_stream(body).read_all()
-    return [
-        Stored(
-            row["rule"], row["event"].hex(), row["agency"], row["time"], row["node"], row["sequence"],
-            dict(row["values"]),
+    time = table.column("time")
+    table = table.filter(
+        pc.and_(
+            pc.is_in(table.column("rule"), pa.array(sorted(rules), pa.string())),
+            pc.and_(pc.greater_equal(time, spans[0][0]), pc.less_equal(time, spans[-1][1])),
         )
-        for row in table.to_pylist()
-    ]  # fmt: skip
+    )
+    if groups is not None and table.num_rows:
+        table = table.filter(_grouped(table, *groups))
+    for row in table.to_pylist():
+        if any(first <= row["time"] <= last for first, last in spans):
+            yield Stored(
+                row["rule"], row["event"].hex(), row["agency"], row["time"], row["node"],
+                row["sequence"], dict(row["values"]),
+            )  # fmt: skip
+
+
+def _grouped(table: Any, routes: Sequence[Route], wanted: Sequence[tuple[str, ...]]) -> Any:
+    """Which rows have, by some route, one of the wanted values in each grouping field."""
+    import pyarrow as pa
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    found: Any = pa.scalar(value=False)
+    for rule, fields in routes:
+        mine = pc.equal(table.column("rule"), rule)
+        for place, field in enumerate(fields):
+            value = pc.map_lookup(table.column("values"), query_key=field, occurrence="first")
+            among = pa.array(sorted({values[place] for values in wanted}), pa.string())
+            mine = pc.and_(mine, pc.is_in(value, among))
+        found = pc.or_(mine, found)
+    return found

@@ -15,15 +15,9 @@ def wait_for_tickets(
     here: Installation, script: Script, *, seconds: float, stop: threading.Event
 ) -> list[str]:
     """The differences that are left when they are gone or the time is up; one line each."""
-    script_tickets = tickets(script)
+    wanted = tickets(script)
     limit = time.monotonic() + seconds
     while True:
-        seen = seen_tickets(here.state, here.store)
-        there = {(one.rule, one.agency, one.entity) for one in seen}
-        # Single events must have made theirs; correlations may still be waiting for their windows.
-        wanted = [
-            t for t in script_tickets if t.by == "single" or (t.rule, t.agency, t.entity) in there
-        ]
-        found = differences(seen, wanted)
+        found = differences(seen_tickets(here.state, here.store), wanted)
         if not found or time.monotonic() > limit or stop.wait(1.0):
             return found

@@ -9,6 +9,7 @@ done or is done again.
     amended               open              the ticket's events and span follow; history at doublings
     amended               closed            the same; but events later than the closing are a recurrence:
                                             a new ticket that follows the old one and takes the finding
+    taken back            as amended        its history says so; one that lost all its events opens none
     merged into another   its own, open     closed as duplicate of the other's ticket; where that is
                                             closed already, it follows it and takes the finding
 
@@ -117,7 +118,7 @@ class _Desk:
             if ticket is not None:
                 self._merge(finding, ticket)
         elif ticket is None:
-            if self.policy.opens(finding):
+            if finding.count and self.policy.opens(finding):
                 self._open(finding, self._earlier(finding))
         elif ticket.closed is not None and finding.last > ticket.closed:
             self._recur(finding, ticket)
@@ -193,7 +194,8 @@ class _Desk:
         ticket.changed = self.now
         if worse:
             ticket.severity_rank, ticket.severity = rank, list(Level)[rank].value
-        if worse or events >= 2 * self._events_told(ticket) or first < before[0]:
+        fewer = events < before[2]  # a late event took back what a correlation had found
+        if worse or fewer or events >= 2 * self._events_told(ticket) or first < before[0]:
             detail = {"finding": finding.id, "events": events, "before": before[2]}
             self._record(ticket, "amended", detail)
 

@@ -13,7 +13,7 @@ from support.detecting import ColumnStore, MemoryStore, PlainEvaluator, event
 from support.people import AUDITOR
 
 from pipeline.detect.active import ActiveRules
-from pipeline.detect.correlation import Correlation
+from pipeline.detect.correlation import Condition, Correlation
 from pipeline.detect.findings import RuleFacts
 from pipeline.detect.register import import_rules, list_rules
 from pipeline.detect.runs import Limits, run_once
@@ -27,13 +27,13 @@ from pipeline.state.tables.detection import FindingEvent, FindingRow, MatchBlob
 NOW = EPOCH + timedelta(days=1)
 BURST = Correlation(
     id="c", kind="event_count", rules=("r",), span=60_000_000, group_by=("host",),
-    fields={"r": {"host": "host"}}, at_least=3,
+    fields={"r": {"host": "host"}}, condition=Condition("gte", 3),
 )  # fmt: skip
 
 
-def correlating() -> PlainEvaluator:
+def correlating(c: Correlation = BURST) -> PlainEvaluator:
     rules = PlainEvaluator()
-    rules.correlations, rules.silent = (BURST,), frozenset({"r"})
+    rules.correlations, rules.silent = (c,), frozenset({"r"})
     rules.facts["c"] = RuleFacts(
         "c", "c1", "Ba lần trong một phút", Level.HIGH, "test", 600_000_000
     )
@@ -89,7 +89,7 @@ def test_stored_matches_are_forgotten_after_the_span_and_the_lateness(state: Sta
     store = MemoryStore([event(1, time=100)])
     run(state, store)
     store.add(event(2, time=110))
-    run(state, store, NOW + LATENESS + timedelta(seconds=61))
+    run(state, store, NOW + LATENESS + timedelta(seconds=121))
     with state.read() as session:
         assert session.scalars(sa.select(MatchBlob.rows)).all() == [1]
 
@@ -145,14 +145,14 @@ correlation:
     timespan: 10m
     condition: {gte: 3, field: TargetUserName}
 ---
-title: Spray by sums
+title: Spray for a year
 id: c0000000-0000-4000-8000-000000000000
 status: test
 level: high
 correlation:
     type: value_sum
     rules: [failed]
-    timespan: 10m
+    timespan: 1y
     condition: {gte: 3, field: TargetUserName}
 """
 
@@ -199,5 +199,5 @@ def test_a_password_spray_in_sigmas_words_is_found_over_real_columns(
         for line in list_rules(state, AUDITOR, unfit=active.unfit)
     }
     assert standing["Password spray"] == ("runs", "")
-    assert standing["Spray by sums"][0] == "cannot fire here"
-    assert "value_sum" in standing["Spray by sums"][1]
+    assert standing["Spray for a year"][0] == "cannot fire here"
+    assert "timespan" in standing["Spray for a year"][1]

@@ -26,7 +26,6 @@ from pipeline.normalise.product import load_products
 from pipeline.rehearsal import cast
 from pipeline.rehearsal.lines import Line
 from pipeline.rehearsal.script import Script, expected_tickets
-from pipeline.rehearsal.stories import rule_ids
 from pipeline.rehearsal.verdict import Seen, differences
 from pipeline.settings.places import config_dir, rules_dir
 
@@ -118,15 +117,8 @@ def test_single_event_rules_open_exactly_the_tickets_that_the_stories_demand(
 
 def test_correlations_add_exactly_the_tickets_that_the_script_lists_for_them() -> None:
     lines = list(Script(7, START))
-    waiting = {
-        rule_ids.CORRELATION_SPRAY_THEN_SUCCESS
-    }  # a chain: correlations of correlations do not run yet
-    expected = [
-        ticket
-        for ticket in expected_tickets(lines)
-        if ticket.by == "correlation" and ticket.rule not in waiting
-    ]
+    expected = [ticket for ticket in expected_tickets(lines) if ticket.by == "correlation"]
     listed = {ticket.rule for ticket in expected}
     seen = [ticket for ticket in _tickets(lines) if ticket.rule in _correlations()]
-    assert len(listed) == 7
+    assert listed == _correlations()
     assert differences(seen, expected) == []

@@ -18,7 +18,7 @@ from support.people import analyst
 
 from pipeline.detect.runs import Limits, run_once
 from pipeline.model.clock import EPOCH
-from pipeline.state.state import State
+from pipeline.state.state import State, next_number
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency
@@ -93,6 +93,36 @@ def test_other_findings_stay_findings(state: State, detect: Flow, level: str, st
     assert tickets(state) == []
     with state.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(FindingRow)) == 1
+
+
+def _take_all_back(state: State) -> None:
+    """As a late event does to what a correlation had found."""
+    with state.begin() as session:
+        row = session.scalars(sa.select(FindingRow)).one()
+        row.count, row.samples, row.number = 0, [], next_number(session, "finding")
+
+
+def test_a_ticket_whose_events_were_all_taken_back_stays_and_says_so(
+    state: State, detect: Flow
+) -> None:
+    detect(event(1), event(2))
+    _take_all_back(state)
+    tickets_once(state, now=NOW)
+    (ticket,) = tickets(state)
+    assert (ticket.events, ticket.status, history(state, ticket)) == (
+        0,
+        "new",
+        ["opened", "amended"],
+    )
+
+
+def test_a_finding_whose_events_were_all_taken_back_opens_no_ticket(
+    state: State, detect: Flow
+) -> None:
+    detect(event(1), group=False)
+    _take_all_back(state)
+    tickets_once(state, now=NOW)
+    assert tickets(state) == []
 
 
 def test_more_matches_amend_the_ticket_and_nobodys_revision_becomes_stale(
@@ -194,7 +224,7 @@ KILLED = """
     from datetime import timedelta
     sys.path.insert(0, {tests!r})
     from pipeline.model.clock import EPOCH
-    from pipeline.state.state import State
+    from pipeline.state.state import State, next_number
     from pipeline.store import steps
     from pipeline.tickets.grouping import Policy, tickets_once
 

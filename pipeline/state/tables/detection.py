@@ -101,12 +101,23 @@ class MatchBlob(Base):
     created: Mapped[datetime] = mapped_column(index=True)
 
 
+class CorrelationClock(Base):
+    """Up to which moment a correlation's windows have been judged that wait for their end."""
+
+    __tablename__ = "correlation_clock"
+
+    correlation: Mapped[str] = mapped_column(String(64), primary_key=True)
+    judged: Mapped[datetime]
+
+
 class FindingRow(Base):
     """One episode. `number` is its place in the order of change: each change takes the next one,
     so that the role *tickets* reads what is new or amended by its own cursor. `born` is the number
     of its creation: of two that are joined, the one with the lower survives.
 
     `samples` holds at most 20 `{"event": hex, "time": micros, "fields": {...}}`; `count` is exact.
+    `undone` counts the events that a late one took back from a correlation; a finding may be left with
+    none.
     """
 
     __tablename__ = "finding"
@@ -131,6 +142,7 @@ class FindingRow(Base):
     count: Mapped[int]
     samples: Mapped[list[Any]]
     merged_into: Mapped[str] = mapped_column(String(32), default="")
+    undone: Mapped[int] = mapped_column(default=0)
     run: Mapped[str] = mapped_column(String(32))
     created: Mapped[datetime]
     changed: Mapped[datetime]

@@ -48,6 +48,12 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_alarm_key"), ["key"], unique=False)
 
     op.create_table(
+        "correlation_clock",
+        sa.Column("correlation", sa.String(length=64), nullable=False),
+        sa.Column("judged", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("correlation", name=op.f("pk_correlation_clock")),
+    )
+    op.create_table(
         "counter",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -120,6 +126,7 @@ def upgrade() -> None:
         sa.Column("count", sa.BigInteger(), nullable=False),
         sa.Column("samples", sa.JSON(), nullable=False),
         sa.Column("merged_into", sa.String(length=32), nullable=False),
+        sa.Column("undone", sa.BigInteger(), nullable=False),
         sa.Column("run", sa.String(length=32), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
