@@ -41,6 +41,33 @@ class UsageError(ThapCanhError):
     """The caller's words are off: a wrong option, setting, query or file."""
 
 
+class QueryError(UsageError):
+    """A search that cannot be read or not be answered exactly. `position` counts characters from 0.
+
+    >>> str(QueryError("fuzzy search is not answered", text="user.name:lan~2", position=13, remedy="try lan*"))
+    'fuzzy search is not answered (at character 14; got user.name:lan‸~2). try lan*'
+    """
+
+    def __init__(
+        self, what: str, *, text: str, position: int, expected: str = "", remedy: str = ""
+    ) -> None:
+        before, after = text[max(0, position - 40) : position], text[position : position + 20]
+        super().__init__(
+            what, where=f"character {position + 1}", got=f"{before}‸{after}",
+            expected=expected, remedy=remedy,
+        )  # fmt: skip
+        self.text, self.position = text, position
+
+    @property
+    def pointer(self) -> str:
+        """The text, and beneath it a caret at the place."""
+        return f"{self.text}\n{' ' * self.position}^"
+
+
+class LimitError(UsageError):
+    """A search asks for more time or memory than one search may take."""
+
+
 class NotFoundError(ThapCanhError):
     """Nothing such, or nothing such within the caller's scope (the two look the same)."""
 

@@ -27,6 +27,17 @@ def fold_letters(text: str) -> str:
     return unicodedata.normalize("NFC", bare.translate(_APART)).lower()
 
 
+def lower(text: str) -> str:
+    """Lower case, code point by code point: how the values of keyword fields are compared.
+
+    >>> lower("İΣ")
+    'iσ'
+    """
+    if text.isascii():
+        return text.lower()
+    return "".join("i" if char == "İ" else char.lower() for char in text)
+
+
 def tokens(text: str) -> list[str]:
     """The folded tokens of a text, in order.
 

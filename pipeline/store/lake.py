@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,10 +26,12 @@ from pipeline.model.scope import Scope
 from pipeline.state.state import State, next_number
 from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
 from pipeline.state.tables.lake import LakeFile, LakeSchema, LakeSpan, Superseded
-from pipeline.store.base import ALL_TIME, Commit, Health, TimeRange
+from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.ids import KnownIds, day_of, halves, repeated
+from pipeline.store.lake_files import Manifest
+from pipeline.store.lake_search import DEFAULT_LIMITS, LakeSearch, Limits
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:
@@ -42,10 +44,13 @@ _ORPHAN_AGE: Final = 3600.0  # seconds; a younger file may be a commit that is u
 class Lake:
     """One lake. Several processes may read it; each node's commits come from one process."""
 
-    def __init__(self, root: Path, state: State, *, resend_days: int = 10) -> None:
+    def __init__(
+        self, root: Path, state: State, *, resend_days: int = 10, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
         self._root, self._state, self._resend_days = root, state, resend_days
         self._known = KnownIds()
         self._loaded = 0
+        self._search = LakeSearch(root, Manifest(state), limits)
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
         """See `base.Store`. ConflictError when the commit does not begin where the last one ended."""
@@ -163,6 +168,34 @@ class Lake:
                         document.setdefault("thapcanh", {})["superseded_by"] = replaced[name]
                     found[name] = document
         return [found[one] for one in dict.fromkeys(ids) if one in found]
+
+    def search(
+        self,
+        query: str,
+        *,
+        scope: Scope,
+        when: TimeRange,
+        limit: int = 50,
+        after: str | None = None,
+    ) -> Page:
+        """See `base.SearchableStore`."""
+        return self._search.search(query, scope=scope, when=when, limit=limit, after=after)
+
+    def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
+        """See `base.SearchableStore`."""
+        return self._search.count(query, scope=scope, when=when)
+
+    def histogram(
+        self, query: str, *, scope: Scope, when: TimeRange, step: timedelta
+    ) -> list[tuple[datetime, int]]:
+        """See `base.SearchableStore`."""
+        return self._search.histogram(query, scope=scope, when=when, step=step)
+
+    def top(
+        self, query: str, field: str, *, scope: Scope, when: TimeRange, limit: int = 10
+    ) -> list[tuple[str, int]]:
+        """See `base.SearchableStore`."""
+        return self._search.top(query, field, scope=scope, when=when, limit=limit)
 
     def health(self) -> Health:
         """Whether every file of the manifest is there, with its size."""

@@ -24,7 +24,7 @@ NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
 
 def test_an_officer_searches_their_own_agency_alone(site: Site) -> None:
-    html = site.signed("binh").get("/search?q=nginx&range=24h").text
+    html = site.signed("binh").get("/search?q=event.dataset:nginx.access&range=24h").text
     assert "<b>80</b> sự kiện" in html
     assert set(site.store.scopes) == {Scope.of(OWN)}
     assert "phường Sài Gòn" not in html
@@ -32,7 +32,7 @@ def test_an_officer_searches_their_own_agency_alone(site: Site) -> None:
 
 def test_a_click_on_a_value_asks_for_exactly_that_value(site: Site) -> None:
     browser = site.signed("an")
-    html = browser.get("/search?q=nginx&range=24h").text
+    html = browser.get("/search?q=event.dataset:nginx.access&range=24h").text
     link = re.search(r'<a class="pivot" href="([^"]+)"[^>]*>203\.0\.113\.7</a>', html)
     assert link is not None
     query = parse_qs(urlsplit(unescape(link[1])).query)
@@ -43,7 +43,7 @@ def test_a_click_on_a_value_asks_for_exactly_that_value(site: Site) -> None:
 
 def test_older_events_are_a_page_further(site: Site) -> None:
     browser = site.signed("an")
-    html = browser.get("/search?q=nginx&range=24h").text
+    html = browser.get("/search?q=event.dataset:nginx.access&range=24h").text
     older = re.search(r'rel="next" href="([^"]+)"', html)
     assert older is not None
     following = browser.get(unescape(older[1])).text

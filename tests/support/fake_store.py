@@ -1,24 +1,25 @@
-"""A store in memory for tests of pages: documents given, a few forms of query understood, scope held.
+"""A store in memory for tests of pages: documents given, queries answered as every store does, scope held.
 
-Understood: words, ``field:"value"``, ``field:value``, joined by AND. ``NOT A QUERY(`` is refused as the
-real stores refuse what they cannot read. It records every scope it was asked with.
+Queries are read by the real parser and decided by the oracle of the stores' own tests. It records every
+scope that it was asked with, and can be away.
 """
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from support.query_oracle import holds
+
 from pipeline.console.pivots import flatten
-from pipeline.model.clock import EPOCH
-from pipeline.model.errors import ServiceAwayError, UsageError
+from pipeline.model.clock import EPOCH, to_micros
+from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Scope
 from pipeline.store.base import Health, Page, TimeRange
-
-_CLAUSE = re.compile(r'([\w.@-]+):"((?:[^"\\]|\\.)*)"|([\w.@-]+):(\S+)|"((?:[^"\\]|\\.)*)"|(\S+)')
+from pipeline.store.paging import Key, read_key, write_key
+from pipeline.store.query import parse
 
 
 class FakeStore:
@@ -31,8 +32,7 @@ class FakeStore:
         self.scopes.append(scope)
         if self.away:
             raise ServiceAwayError("the store does not answer")
-        if query.count("(") != query.count(")"):
-            raise UsageError("this is not a query", got=query)
+        tree = parse(query)
         found = []
         for document, flat in self.documents:
             time = _time(flat)
@@ -40,9 +40,9 @@ class FakeStore:
                 continue
             if (when.start and time < when.start) or (when.stop and time >= when.stop):
                 continue
-            if all(_holds(flat, clause) for clause in _CLAUSE.findall(query)):
-                found.append((time, document))
-        return [document for _, document in sorted(found, key=lambda one: one[0], reverse=True)]
+            if holds(tree, _row(flat)):
+                found.append((time, flat["event.id"], document))
+        return [document for *_, document in sorted(found, key=lambda one: one[:2], reverse=True)]
 
     def search(
         self,
@@ -54,9 +54,11 @@ class FakeStore:
         after: str | None = None,
     ) -> Page:
         found = self._chosen(query, scope, when)
-        start = int(after or 0)
-        more = str(start + limit) if len(found) > start + limit else None
-        return Page(found[start : start + limit], more)
+        if after is not None:
+            key = read_key(after, query)
+            found = [document for document in found if _key(document) < key]
+        more = write_key(_key(found[limit - 1]), query) if len(found) > limit else None
+        return Page(found[:limit], more)
 
     def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
         return len(self._chosen(query, scope, when))
@@ -93,17 +95,15 @@ class FakeStore:
         pass
 
 
+def _key(document: dict[str, Any]) -> Key:
+    flat = flatten(document)
+    return Key(to_micros(_time(flat)), bytes.fromhex(flat["event.id"]))
+
+
 def _time(flat: dict[str, Any]) -> datetime:
     return datetime.fromisoformat(flat["@timestamp"]).astimezone(UTC)
 
 
-def _holds(flat: dict[str, Any], clause: tuple[str, ...]) -> bool:
-    field, quoted, plain_field, plain, phrase, word = clause
-    if field or plain_field:
-        wanted = re.sub(r"\\(.)", r"\1", quoted) if field else plain
-        value = flat.get(field or plain_field)
-        return wanted in [str(one) for one in (value if isinstance(value, list) else [value])]
-    if word == "AND":
-        return True
-    text = re.sub(r"\\(.)", r"\1", phrase) or word
-    return any(text.casefold() in str(value).casefold() for value in flat.values())
+def _row(flat: dict[str, Any]) -> dict[str, Any]:
+    """A flattened document as the oracle wants a row: times and the id as a store keeps them."""
+    return {**flat, "@timestamp": _time(flat), "event.id": bytes.fromhex(flat["event.id"])}

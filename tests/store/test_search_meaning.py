@@ -1,0 +1,178 @@
+"""What the lake finds is what the oracle finds, for any query over any events."""
+
+from __future__ import annotations
+
+import sys
+import unicodedata
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from support.event_tables import NOW, event_commit
+from support.query_oracle import holds
+
+from pipeline.model import fold
+from pipeline.model.errors import QueryError
+from pipeline.model.scope import Scope
+from pipeline.state.state import State
+from pipeline.store.base import ALL_TIME
+from pipeline.store.lake import Lake
+from pipeline.store.query import parse
+from pipeline.store.query_tree import Words
+from pipeline.store.words import holds as words_hold
+
+TEXTS = st.one_of(
+    st.sampled_from(
+        [
+            "admin", "ADMIN", "Trần Đức", "Tra\u0302\u0300n", "tran duc", "", " ", "a\nb", "C:\\Windows\\a.exe", "%_", "a*b",
+            "10.0.0.1", "443", "-5", "1.5", "true", "k\u212a", "\u0130stanbul", "ς", "Σ", "x\0y", "🚨 alert",
+            "한국", "\u1112\u1161\u11ab",
+        ]
+    ),
+    st.text(st.sampled_from("aAbB0. -_đĐàÀ\u0300\u0323\u212aς\U0001f6a8\u1112\u1161가\u09c7\u09be"), max_size=8),
+)  # fmt: skip
+ROWS = st.fixed_dictionaries(
+    {"event.original": TEXTS},
+    optional={
+        "user.name": TEXTS,
+        "source.ip": st.sampled_from(["10.0.0.1", "10.0.0.255", "10.1.0.0", "::1", "2001:db8::1"]),
+        "source.port": st.integers(-(2**63), 2**63 - 1) | st.sampled_from([0, 443, -5]),
+        "event.risk_score": st.floats(-2, 2),
+        "file.fork_name": TEXTS,
+        "dll.code_signature.valid": st.booleans(),
+        "process.start": st.integers(-40, 40).map(lambda hours: NOW + timedelta(hours=hours)),
+        "host.ip": st.lists(st.sampled_from(["10.0.0.1", "::1"]), max_size=2),
+        "related.user": st.lists(TEXTS | st.none(), max_size=3),
+        "thapcanh.extra": st.dictionaries(st.sampled_from(["x.left", "x.over", "destination.port"]), TEXTS).map(
+            lambda found: list(found.items())
+        ),
+    },
+)  # fmt: skip
+WORDS = st.sampled_from(
+    [
+        "admin", "TRAN", "trần", "đ", "a", "*a", "a*", "*a*", "b*", '"tran duc"', "tran-duc*", "*n.duc", "10.0", "0*",
+        "x:1", "kk", "i", "istanbul", "σ", "한국", "🚨", "가", "windows", '"windows a"', "alert", "0.0",
+    ]
+)  # fmt: skip
+FIELDS = st.builds(
+    "{}:{}".format,
+    st.sampled_from(["user.name", "related.user", "x.left", "x.over", "no.such", "event.dataset", "file.fork_name"]),
+    st.sampled_from(
+        [
+            "admin", "Admi?", "*", '""', "*min", "a*", "*d*", "trần*", "*\\ đức", "[a TO b]", "{a TO *]", ">=b", "<A",
+            '"tran duc"', "(a* OR -b)", "(NOT a*)", "443", "?", "??", "*a*b*", "C\\:\\\\*", '"%_"', "a\\*b",
+            "k*", "test.log", "x*y",
+        ]
+    ),
+) | st.sampled_from(
+    [
+        "source.ip:10.0.0.0/24", "source.ip:[10.0.0.2 TO *]", 'source.ip:"::1"', "source.ip:>=10.1.0.0", "host.ip:10.0.0.1",
+        "source.port:443", "source.port:-5", "source.port:[0 TO 443}", "source.port:>443",
+        "destination.port:443", "destination.port:<1",
+        "event.risk_score:>0.5", "event.risk_score:[* TO -1.5]", "dll.code_signature.valid:true", "process.start:2026-11-24",
+        "process.start:[2026-11-23T12 TO 2026-11-24T06:30}", "_exists_:related.user", "_exists_:x.left",
+        "event.id:" + "0" * 28 + "6e31",
+        "organization.id:a", "source.ip:*", "host.ip:*", "x.left:>=1",
+    ]
+)  # fmt: skip
+QUERIES = st.recursive(
+    WORDS | FIELDS,
+    lambda inner: st.one_of(
+        st.builds("({} AND {})".format, inner, inner),
+        st.builds("({} OR {})".format, inner, inner),
+        st.builds("(NOT {})".format, inner),
+        st.builds("({} -({}))".format, inner, inner),
+    ),
+    max_leaves=5,
+)
+
+
+def new_lake(folder: Path) -> Lake:
+    state = State.at(folder / "state.sqlite")
+    state.create_tables()
+    return Lake(folder / "lake", state)
+
+
+@settings(
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    batches=st.lists(st.lists(ROWS, min_size=1, max_size=6), min_size=1, max_size=2), query=QUERIES
+)
+@example(batches=[[{"event.original": "a"}]], query="(NOT no.such:a)")
+def test_the_lake_finds_what_the_oracle_finds(
+    tmp_path_factory: pytest.TempPathFactory, batches: list[list[dict[str, Any]]], query: str
+) -> None:
+    try:
+        tree = parse(query)
+    except QueryError:
+        return
+    lake = new_lake(tmp_path_factory.mktemp("lake"))
+    expected, first = set(), 1
+    for number, rows in enumerate(batches):
+        commit = event_commit(rows, first, dataset=("test.log", "other.log")[number])
+        lake.append(commit, now=NOW)
+        for table in commit.tables.values():
+            expected |= {row["event.id"].hex() for row in table.to_pylist() if holds(tree, row)}
+        first += len(rows)
+    page = lake.search(query, scope=Scope.everything(), when=ALL_TIME, limit=100)
+    found = [document["event"]["id"] for document in page.documents]
+    assert (set(found), len(found)) == (expected, len(expected))
+    assert lake.count(query, scope=Scope.everything(), when=ALL_TIME) == len(expected)
+
+
+ANY_TEXT = st.text(
+    st.characters(exclude_categories=["Cs"])
+    | st.sampled_from("aAbB đĐàÀ.-\u0300\u0345\u212aςΣ\u0130\u1112\u1161\u11ab가\u09c7\u09be\u1b05\u1b35ﬁ²"),
+    max_size=12,
+)  # fmt: skip
+
+
+@settings(max_examples=400, deadline=None)
+@given(texts=st.lists(ANY_TEXT, min_size=1, max_size=4), data=st.data())
+def test_words_over_a_column_are_words_over_folded_tokens(
+    texts: list[str], data: st.DataObject
+) -> None:
+    known = [token for text in texts for token in fold.tokens(text)] or ["a"]
+    start, stop = data.draw(st.booleans()), data.draw(st.booleans())
+    wanted = data.draw(st.lists(st.sampled_from(known), min_size=1, max_size=2))
+    words = Words(tuple(wanted), open_start=start, open_end=stop)
+    got = words_hold(pa.array([*texts, None]), words).tolist()
+    assert got == [*(holds(words, {"event.original": text}) for text in texts), False]
+
+
+def test_arrow_lowers_each_character_as_the_model_does() -> None:
+    every = [chr(p) for p in range(sys.maxunicode + 1) if not 0xD800 <= p <= 0xDFFF]
+    known = [char for char in every if unicodedata.category(char) != "Cn"]
+    lowered = pc.utf8_lower(pa.array(known)).to_pylist()
+    different = [(c, a) for c, a in zip(known, lowered, strict=True) if fold.lower(c) != a]
+    assert different == []
+
+
+def test_long_columns_are_decided_piece_by_piece(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.store import lake_files
+
+    monkeypatch.setattr(lake_files, "PIECE_BYTES", 50)
+    lake = new_lake(tmp_path)
+    rows = [
+        {"event.original": f"line {n} {'x' * 20}", "user.name": f"u{n % 3}", "thapcanh.extra": [("x.left", str(n))]}
+        for n in range(100)
+    ]  # fmt: skip
+    lake.append(event_commit(rows, 1), now=NOW)
+    everything: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
+    assert lake.count("line AND user.name:U1", **everything) == 33
+    assert lake.count("x.left:[10 TO 1z] OR 77", **everything) == 11
+    bars = lake.histogram("user.name:u0", step=timedelta(seconds=30), **everything)
+    assert [count for _, count in bars] == [10, 10, 10, 4]
+    assert lake.top("", "user.name", **everything) == [("u0", 34), ("u1", 33), ("u2", 33)]
+    assert (
+        np.array([int(v) for v, _ in lake.top("", "x.left", limit=100, **everything)]).sum() == 4950
+    )
