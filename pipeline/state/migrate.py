@@ -61,7 +61,7 @@ def upgrade(state: State) -> None:
     have = current(state)
     if have == _newest_by_name():
         return
-    _refuse_newer(have)
+    refuse_newer(have)
     from alembic import command
 
     # Whoever comes second waits for the process that migrates, and then finds nothing to do.
@@ -75,11 +75,12 @@ def _newest_by_name() -> str:
     return max(path.name[:4] for path in (FOLDER / "versions").glob("[0-9][0-9][0-9][0-9]_*.py"))
 
 
-def _refuse_newer(have: str) -> None:
+def refuse_newer(have: str, where: str = "the state's tables") -> None:
+    """UsageError when this program does not know the revision."""
     if have and not any((FOLDER / "versions").glob(f"{have}_*.py")):
         raise UsageError(
             "this home belongs to a newer version of the program",
-            where="the state's tables",
+            where=where,
             got=f"revision {have}",
             expected=f"{_newest_by_name()} or older",
             remedy="run the program that last used it, or restore a backup that is older",
