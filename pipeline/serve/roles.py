@@ -55,7 +55,7 @@ def _normalise(here: Installation, stop: threading.Event) -> None:
     heart = Heart(here.state, "normalise")
     heart.beat()  # who hangs in its first batch must have been alive to be missed
     settling = Settling(here, heart)
-    here.store.sweep()
+    here.store.sweep(utc_now())
     while not stop.is_set():
         moved = settling.turn(stop)
         heart.beat()

@@ -8,7 +8,6 @@ names it, never a gap.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,9 +22,10 @@ from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, DamagedError
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
-from pipeline.state.state import State, next_number
+from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
-from pipeline.state.tables.lake import LakeFile, LakeSchema, LakeSpan, Superseded
+from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
+from pipeline.store import lake_delete, lake_manifest
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, open_parquet, write_file
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LIVE: Final = "live"
-_ORPHAN_AGE: Final = 3600.0  # seconds; a younger file may be a commit that is under way
 
 
 class Lake:
@@ -49,7 +48,7 @@ class Lake:
     ) -> None:
         self._root, self._state, self._resend_days = root, state, resend_days
         self._known = KnownIds()
-        self._loaded = 0
+        self._loaded = self._deletions = 0
         self._search = LakeSearch(root, Manifest(state), limits)
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
@@ -82,7 +81,7 @@ class Lake:
                 session.add(Node(id=commit.node, kind="collect", created=now))
                 session.flush()
             for one, resendable in written:
-                _record(session, one, resendable=resendable, now=now)
+                lake_manifest.record(session, one, resendable=resendable, now=now)
             _settle(session, commit, settled, now)
         step("commit.after")
         return settled
@@ -217,17 +216,13 @@ class Lake:
             {"files": len(files), "bytes": sum(size for _, size in files)},
         )  # fmt: skip
 
-    def sweep(self) -> int:
-        """Remove files that no manifest row names and no commit can still be about; how many went."""
-        with self._state.read() as session:
-            named = set(session.scalars(sa.select(LakeFile.path)))
-        removed = 0
-        for path in self._root.rglob("*"):
-            old = path.is_file() and time.time() - path.stat().st_mtime > _ORPHAN_AGE
-            if old and str(path.relative_to(self._root)) not in named:
-                path.unlink(missing_ok=True)
-                removed += 1
-        return removed
+    def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
+        """See `base.SearchableStore`."""
+        return lake_delete.delete_before(self._root, self._state, agency, moment, now=now)
+
+    def sweep(self, now: datetime) -> int:
+        """Remove files that the manifest does not name, or not any more; how many went."""
+        return lake_manifest.sweep(self._root, self._state, now=now)
 
     def close(self) -> None:
         """Nothing is held open between calls."""
@@ -247,7 +242,15 @@ class Lake:
             .order_by(LakeFile.number)
         )
         with self._state.read() as session:
+            deletions = lake_manifest.deletions(session)
             files = list(session.scalars(chosen))
+        if deletions != self._deletions and self._loaded:
+            # What was deleted, here or by another process, is known no more.
+            self._known, self._loaded = KnownIds(), 0
+            self._deletions = deletions
+            self._load(now)
+            return
+        self._deletions = deletions
         for file in files:
             self._loaded = file.number
             if day_of(file.last_created) >= oldest:
@@ -261,25 +264,6 @@ def _overtaken(commit: Commit) -> ConflictError:
         "these receipts are settled already, or others before them are not",
         where=f"node {commit.node}", got=f"{commit.first} to {commit.last}",
     )  # fmt: skip
-
-
-def _record(session: Session, one: Written, *, resendable: bool, now: datetime) -> None:
-    if session.get(LakeSchema, one.schema) is None:
-        session.add(LakeSchema(hash=one.schema, columns=one.columns))
-        session.flush()
-    session.add(
-        LakeFile(
-            id=one.id, number=next_number(session, "lake"), path=one.path, dataset=one.dataset,
-            columns=one.schema, resendable=resendable, spans=one.spans, agencies=one.agencies,
-            rows=one.rows, bytes=one.bytes, digest=one.digest, first_time=one.first_time,
-            last_time=one.last_time, first_created=one.first_created,
-            last_created=one.last_created, committed=now, changed=now,
-        )
-    )  # fmt: skip
-    session.add_all(
-        LakeSpan(file=one.id, node=node, first=first, last=last)
-        for node, (first, last) in one.spans.items()
-    )
 
 
 def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -> None:

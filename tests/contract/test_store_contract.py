@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from support.event_tables import NOW, event_commit, event_id
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, QueryError, UsageError
+from pipeline.model.ids import new_id
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
+from pipeline.state.tables.lake import Hold
 from pipeline.store.base import ALL_TIME, SearchableStore, TimeRange
 
 STORES = ("lake",)
@@ -321,3 +324,70 @@ def test_a_store_that_holds_nothing_answers(store: SearchableStore) -> None:
     assert store.histogram("", step=timedelta(hours=1), **asked) == []
     assert store.top("", "user.name", **asked) == []
     assert store.health().status == "ok"
+
+
+def hold(
+    state: State, agency: str, first: int, last: int, released: datetime | None = None
+) -> None:
+    with state.begin() as session:
+        session.add(
+            Hold(
+                id=new_id(), agency=agency, first_time=at(first), last_time=at(last), reason="a case",
+                by="person:kiem", at=NOW, released=released,
+            )
+        )  # fmt: skip
+
+
+def received(agency: str, *seconds: int) -> list[dict[str, Any]]:
+    return [{"organization.id": agency, "event.created": at(second)} for second in seconds]
+
+
+def test_an_agency_s_events_are_deleted_by_their_receipt_and_no_others(
+    store: SearchableStore,
+) -> None:
+    put(store, 1, *received("a", 1, 2), *received("b", 3), *received("a", 9))
+    put(store, 5, *received("a", 1, 2))
+    put(store, 7, *received("b", 1), dataset="other.log")
+    assert store.delete_before("a", at(2), now=NOW) == 2
+    assert found(store, "") == [7, 6, 4, 3, 2]
+    assert store.delete_before("a", at(9), now=NOW) == 2
+    assert store.delete_before("a", at(9), now=NOW) == 0
+    assert store.delete_before("c", at(9), now=NOW) == 0
+    assert found(store, "") == [7, 4, 3]
+    assert store.get(hex_of(1, 4, 6), scope=ALL) == store.get(hex_of(4), scope=ALL)
+    seen = [
+        sequence.as_py()
+        for _, table in store.scan(Window({"n1": (0, 7)}), scope=ALL)
+        for sequence in table.column("thapcanh.sequence")
+    ]
+    assert seen == [3, 4, 7]
+    assert store.watermark() == {"n1": 7}
+    assert put(store, 8, *received("a", 20)) == Settled("n1", 8, 8, stored=1)
+    assert store.health().status == "ok"
+
+
+def test_what_is_held_is_not_deleted_until_it_is_released(
+    store: SearchableStore, state: State
+) -> None:
+    put(store, 1, *({**row, "@timestamp": at(n)} for n, row in enumerate(received("a", *[0] * 6))))
+    hold(state, "a", 1, 2)
+    hold(state, "a", 4, 4)
+    hold(state, "b", 0, 9)
+    hold(state, "a", 0, 9, released=NOW)
+    assert store.delete_before("a", at(9), now=NOW) == 3
+    assert found(store, "") == [5, 3, 2]
+    with state.begin() as session:
+        session.execute(sa.update(Hold).values(released=NOW))
+    assert store.delete_before("a", at(9), now=NOW) == 3
+    assert found(store, "") == []
+
+
+def test_a_deleted_event_that_comes_again_is_stored_even_by_who_stored_it(
+    store: SearchableStore,
+) -> None:
+    again = frozenset({"test.log"})
+    rows = [{"event.id": event_id(n)} for n in (1, 2)]
+    put(store, 1, *rows, resendable=again)
+    assert put(store, 3, *rows, resendable=again) == Settled("n1", 3, 4, stored=0, known=2)
+    assert store.delete_before("a", at(2), now=NOW) == 1
+    assert put(store, 5, *rows, resendable=again) == Settled("n1", 5, 6, stored=1, known=1)

@@ -138,4 +138,4 @@ def test_a_file_that_no_manifest_row_names_is_not_seen_and_swept_when_old(
     assert len(paths(lake, Window({"n1": (0, 2)}), Scope.everything())) == 2
     os.utime(orphan, (0, 0))
     os.utime(kept, (0, 0))
-    assert (lake.sweep(), orphan.exists(), kept.exists()) == (1, False, True)
+    assert (lake.sweep(NOW), orphan.exists(), kept.exists()) == (1, False, True)
