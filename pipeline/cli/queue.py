@@ -21,6 +21,7 @@ _SHOWN = (
     "agency",
     "entity",
     "events",
+    "rules",
     "title",
     "first",
     "last",

@@ -51,6 +51,7 @@ DEEDS: Final[Mapping[str, str]] = {
     "closed": _("closed it"),
     "reopened": _("reopened it"),
     "linked": _("linked it"),
+    "unlinked": _("parted it"),
     "merged": _("merged it"),
     "lease_expired": _("let the claim lapse"),
 }
@@ -132,6 +133,10 @@ ERRORS: Final = (
     _("look at it again, then repeat"),
     _("the ticket is closed"),
     _("the ticket is open"),
+    _("the ticket is a duplicate of another already"),
+    _("part it from that one first"),
+    _("a ticket is no duplicate of itself"),
+    _("only tickets of one agency are merged"),
     _("reopen it first"),
     _("the ticket is yours already"),
     _("nobody has claimed the ticket"),

@@ -1,7 +1,7 @@
 """Takes the stage away: the drill's events, findings, tickets, sources, agencies and files.
 
-Only what belongs to agencies flagged *drill* goes; settlements, runs and coverage stay, for they speak of
-sequences, and so does what the centre's own correlations across agencies found. Removing twice does no harm.
+Only what belongs to agencies flagged *drill* goes, and what the centre's correlations across agencies found
+among them alone; settlements, runs and coverage stay, for they speak of sequences. Removing twice does no harm.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.rehearsal.setup import KEYS, META
+from pipeline.rehearsal.setup import CENTRE, KEYS, META
 from pipeline.state.state import State
 from pipeline.state.tables.access import PersonAgency
 from pipeline.state.tables.detection import FindingEvent, FindingRow
@@ -25,6 +25,7 @@ from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey, SourceSeen
 from pipeline.state.tables.tickets import Outbox, Ticket, TicketFinding, TicketHistory
 from pipeline.store.base import SearchableStore as Store
+from pipeline.tickets.entities import is_drill
 
 POSITION = "position.json"
 _CHUNK = 300
@@ -46,9 +47,10 @@ def clean(state: State, store: Store | None, folder: Path, *, now: datetime) -> 
     with state.read() as session:
         agencies = list(session.scalars(sa.select(Agency.id).where(Agency.drill.is_(True))))
         sources = list(session.scalars(sa.select(Source.id).where(Source.agency.in_(agencies))))
-        findings = list(
-            session.scalars(sa.select(FindingRow.id).where(FindingRow.agency.in_(agencies)))
-        )
+        findings = [
+            *session.scalars(sa.select(FindingRow.id).where(FindingRow.agency.in_(agencies))),
+            *_of_the_centre(session),
+        ]
         tickets = list(session.scalars(sa.select(Ticket.id).where(Ticket.drill.is_(True))))
     later = now + timedelta(days=1)  # receipts of this very moment too
     events = 0
@@ -67,6 +69,12 @@ def clean(state: State, store: Store | None, folder: Path, *, now: datetime) -> 
     for name in (KEYS, POSITION):
         (folder / name).unlink(missing_ok=True)
     return Cleaned(len(agencies), len(sources), events, len(findings), len(tickets))
+
+
+def _of_the_centre(session: Session) -> list[str]:
+    """Findings of correlations across agencies that speak of drill agencies alone."""
+    rows = session.scalars(sa.select(FindingRow).where(FindingRow.agency == CENTRE))
+    return [row.id for row in rows if is_drill(session, row)]
 
 
 def _remove_tickets(session: Session, tickets: list[str]) -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from pipeline.model.detections import Level
 from pipeline.serve.installation import Installation
-from pipeline.tickets.grouping import Policy
+from pipeline.tickets.policy import Policy
 
 
 def ticket_policy(here: Installation) -> Policy:
     settings = here.settings.tickets
-    return Policy(level=Level(settings.level), statuses=frozenset(settings.statuses))
+    return Policy(
+        level=Level(settings.level),
+        statuses=frozenset(settings.statuses),
+        gap=timedelta(minutes=settings.gap_minutes),
+        storm=settings.storm_per_hour,
+    )

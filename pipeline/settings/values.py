@@ -78,11 +78,16 @@ class DetectSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TicketSettings:
-    """Findings of rules at `level` and up, with a status named here, open tickets."""
+    """Findings of rules at `level` and up, with a status named here, open tickets; those of one agency and
+    entity that lie within `gap_minutes` of each other share one. When so many findings of a rule at an
+    agency as `storm_per_hour` have opened tickets within an hour, further ones hang under one (0: never).
+    """
 
     interval: float = 1.0
     level: Level = "medium"
     statuses: tuple[str, ...] = ("stable", "test")
+    gap_minutes: int = 60
+    storm_per_hour: int = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

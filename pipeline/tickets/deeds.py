@@ -8,8 +8,8 @@ conflict. A ticket of an agency beyond the actor's reach does not exist.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -22,6 +22,9 @@ from pipeline.model.ids import content_hash
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.tickets import Deed, Ticket
+
+CLAIM_HOLDS: Final = timedelta(hours=12)
+"""After the owner's last deed; then anyone may claim."""
 
 
 class Outcome(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ anyone may claim; who closes gives one of the eight reasons and a note (*recover
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy.orm import Session
@@ -20,10 +20,9 @@ from pipeline.model.tickets import ClosingReason, TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.access import Person
 from pipeline.state.tables.tickets import Ticket
-from pipeline.tickets.deeds import Outcome, Request, do, find, standing
+from pipeline.tickets.deeds import CLAIM_HOLDS, Outcome, Request, do, find, standing
 from pipeline.tickets.history import record
 
-CLAIM_HOLDS: Final = timedelta(hours=12)
 MAX_TEXT: Final = 20_000
 WAITING_FOR: Final = ("agency", "supplier")
 

@@ -13,7 +13,8 @@ from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.state import State
-from pipeline.tickets.grouping import DEFAULT_POLICY, Policy, tickets_once
+from pipeline.tickets.grouping import tickets_once
+from pipeline.tickets.policy import DEFAULT_POLICY, Policy
 
 log = logging.getLogger(__name__)
 ALARM: Final = "tickets:grouping"

@@ -28,6 +28,8 @@ from pipeline.store.base import Store, TimeRange
 from pipeline.tickets.deeds import find
 
 MAX_PAGE: Final = 500
+FINDINGS_PAGE: Final = 20
+"""Findings of one ticket that are shown at a time: a storm's holds thousands."""
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +69,8 @@ class Line(msgspec.Struct, frozen=True):
     first: Any
     last: Any
     events: int
+    findings: int
+    rules: int
     opened: Any
     changed: Any
     closed: Any
@@ -100,9 +104,14 @@ class FindingView(msgspec.Struct, frozen=True):
 
 
 class TicketView(msgspec.Struct, frozen=True):
-    """One ticket. `documents` maps the hex id of each sample to its event (absent if deleted or away)."""
+    """One ticket. `documents` maps the hex id of each sample to its event (absent if deleted or away).
+
+    `findings` are those of one page of `pages`.
+    """
 
     ticket: Line
+    page: int
+    pages: int
     duplicate_of: int | None
     follows: int | None
     followed_by: tuple[int, ...]
@@ -148,8 +157,11 @@ def count_tickets(state: State, actor: Actor, filters: Filters = EVERY_OPEN) -> 
         return session.scalar(sa.select(sa.func.count()).select_from(Ticket).where(*where)) or 0
 
 
-def get_ticket(state: State, store: Store | None, actor: Actor, ref: str) -> TicketView:
-    """One ticket by number or id, within the actor's reach. Without a store, no raw lines."""
+def get_ticket(
+    state: State, store: Store | None, actor: Actor, ref: str, *, page: int = 1
+) -> TicketView:
+    """One ticket by number or id, within the actor's reach, with a page of its findings. Without a store,
+    no raw lines."""
     with state.read() as session:
         ticket = find(session, actor, ref, "ticket.read")
         history = list(
@@ -160,9 +172,13 @@ def get_ticket(state: State, store: Store | None, actor: Actor, ref: str) -> Tic
             )
         )
         told = {h.detail["finding"] for h in history if "finding" in h.detail}
-        findings = tuple(_findings(session, ticket, told))
+        shown = _shown(ticket, told)
+        total = session.scalar(sa.select(sa.func.count()).select_from(FindingRow).where(shown)) or 0
+        findings = tuple(_findings(session, shown, page))
         view = TicketView(
             _line(ticket),
+            page=page,
+            pages=max(1, -(-total // FINDINGS_PAGE)),
             duplicate_of=_number(session, ticket.duplicate_of),
             follows=_number(session, ticket.follows),
             followed_by=_numbers(session, Ticket.follows == ticket.id),
@@ -201,19 +217,26 @@ def _event_id(document: Mapping[str, Any]) -> Any:
     return document.get("event.id", document.get("id", ""))
 
 
-def _findings(session: Session, ticket: Ticket, told: set[str]) -> list[FindingView]:
-    """Those that the ticket holds, and those that it held before another took them over."""
-    held = sa.select(TicketFinding.finding).where(TicketFinding.ticket == ticket.id)
+def _shown(ticket: Ticket, told: set[str]) -> sa.ColumnElement[bool]:
+    """The findings that count in the ticket, and those that did before another took them over."""
+    held = sa.select(TicketFinding.finding).where(
+        sa.or_(
+            sa.and_(TicketFinding.ticket == ticket.id, TicketFinding.gone.is_(False)),
+            TicketFinding.home == ticket.id,
+        )
+    )
+    judged = sa.and_(FindingRow.id.in_(sorted(told)[:200]), FindingRow.merged_into == "")
+    return sa.or_(FindingRow.id.in_(held), judged)
+
+
+def _findings(session: Session, shown: sa.ColumnElement[bool], page: int) -> list[FindingView]:
     rows = session.execute(
         sa.select(FindingRow, RuleRevision.text)
         .outerjoin(RuleRevision, RuleRevision.revision == FindingRow.revision)
-        .where(
-            sa.or_(
-                FindingRow.id.in_(held),
-                sa.and_(FindingRow.id.in_(sorted(told)[:200]), FindingRow.merged_into == ""),
-            )
-        )
+        .where(shown)
         .order_by(FindingRow.first, FindingRow.id)
+        .limit(FINDINGS_PAGE)
+        .offset(FINDINGS_PAGE * (max(page, 1) - 1))
     )
     return [
         FindingView(
@@ -242,9 +265,7 @@ def _conditions(filters: Filters, scope: Scope) -> list[sa.ColumnElement[bool]]:
         where.append(Ticket.owner == ("" if filters.owner == "-" else filters.owner))
     if filters.rule:
         held = sa.exists().where(
-            TicketFinding.ticket == Ticket.id,
-            TicketFinding.finding == FindingRow.id,
-            FindingRow.rule == filters.rule,
+            TicketFinding.ticket == Ticket.id, TicketFinding.rule == filters.rule
         )
         where.append(sa.or_(Ticket.rule == filters.rule, held))
     for column, value in ((Ticket.agency, filters.agency), (Ticket.entity, filters.entity)):

@@ -21,7 +21,8 @@ from pipeline.state.base import Base
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingEvent, FindingRow
 from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey
-from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.state.tables.tickets import Ticket
+from pipeline.tickets.grouping import tickets_once
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SCRIPT = Script(7, datetime(2026, 11, 23, 17, 0, tzinfo=UTC))
@@ -135,13 +136,15 @@ def test_another_script_is_refused_while_one_is_on_the_stage(state: State, tmp_p
         _set(state, tmp_path, Script(8, SCRIPT.start))
 
 
-def _finding(state: State, agency: str, *, drill: bool, number: int) -> None:
+def _finding(state: State, agency: str, *, number: int, of: str = "") -> None:
+    """A finding with its ticket; `of` names the agency of its event where it is the centre's."""
+    sample = {"event": f"{number:032x}", "time": 0, "fields": {"organization.id": of} if of else {}}
     with state.begin() as session:
         session.add(
             FindingRow(
                 id=f"f{number}", number=number, born=number, rule="r", revision="v", agency=agency,
                 entity="e", level="high", status="test", title="t", first=NOW, last=NOW, count=1,
-                samples=[], run="run", created=NOW, changed=NOW,
+                samples=[sample], run="run", created=NOW, changed=NOW,
             )
         )  # fmt: skip
         session.add(
@@ -154,25 +157,23 @@ def _finding(state: State, agency: str, *, drill: bool, number: int) -> None:
                 revision="v",
             )
         )
-        session.add(
-            Ticket(
-                id=f"t{number}", number=number, agency=agency, drill=drill, title="t", severity="high",
-                severity_rank=3, status="new", first=NOW, last=NOW, events=1, opened=NOW, changed=NOW,
-            )
-        )  # fmt: skip
-        session.flush()
-        session.add(TicketFinding(finding=f"f{number}", ticket=f"t{number}", added=NOW))
-        session.add(TicketHistory(ticket=f"t{number}", place=1, what="opened", by="system", at=NOW))
+    while tickets_once(state, now=NOW):
+        pass
 
 
 def test_clean_takes_the_drill_away_and_leaves_the_real_alone(state: State, tmp_path: Path) -> None:
     _real_agency(state)
-    _finding(state, "q1", drill=False, number=1)
+    _finding(state, "q1", number=1)
+    _finding(state, "soc", number=2, of="q1")
     before = _counts(state)
     _set(state, tmp_path, beside_real=True)
-    _finding(state, cast.AGENCIES[0].id, drill=True, number=2)
+    _finding(state, cast.AGENCIES[0].id, number=3)
+    _finding(state, "soc", number=4, of=cast.AGENCIES[0].id)
+    with state.read() as session:
+        flags = session.execute(sa.select(Ticket.agency, Ticket.drill).order_by(Ticket.number))
+        assert [row.drill for row in flags] == [False, False, True, True]
     store = _Store()
-    assert clean(state, store, tmp_path, now=NOW) == Cleaned(8, len(cast.SOURCES), 80, 1, 1)
+    assert clean(state, store, tmp_path, now=NOW) == Cleaned(8, len(cast.SOURCES), 80, 2, 2)
     assert _counts(state) == before
     assert store.asked == {agency.id: NOW + timedelta(days=1) for agency in cast.AGENCIES}
     assert not (tmp_path / "keys.json").exists()

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.detecting import MemoryStore, event
+from support.findings import Given, put
 from support.people import analyst
 
 from pipeline.detect.runs import Limits, run_once
@@ -222,9 +223,8 @@ def test_mirrors_are_told_of_the_city_and_never_of_a_drill(state: State, detect:
 KILLED = """
     import os, signal, sys
     from datetime import timedelta
-    sys.path.insert(0, {tests!r})
     from pipeline.model.clock import EPOCH
-    from pipeline.state.state import State, next_number
+    from pipeline.state.state import State
     from pipeline.store import steps
     from pipeline.tickets.grouping import Policy, tickets_once
 
@@ -238,36 +238,40 @@ KILLED = """
     while tickets_once(State.open({url!r}), now=EPOCH + timedelta(days=1), policy=Policy(batch=3)):
         pass
 """
+KILLS = int(os.environ.get("KILLS", "10"))
+POINTS = ("tickets.taken", "tickets.before_commit", "tickets.committed")
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize(
-    ("point", "nth"),
-    [
-        (p, n)
-        for p in ("tickets.taken", "tickets.before_commit", "tickets.committed")
-        for n in (1, 2, 3)
-    ],
-)
+@pytest.mark.parametrize("kill", range(KILLS))
 def test_grouping_killed_anywhere_and_continued_gives_the_tickets_of_an_undisturbed_one(
-    state: State, tmp_path: Path, detect: Flow, point: str, nth: int
+    state: State, detect: Flow, kill: int
 ) -> None:
     rows = [event(s, time=s, host=f"pc-{s % 11}") for s in range(1, 60)]
     detect(*rows, group=False)
-    tests = str(Path(__file__).resolve().parents[1])
+    # a second rule on the same hosts, and a third that lies between two tickets of one
+    rules = [Given(f"r2-{n}", rule="r2", entity=f"PC-{n}", first=0.5) for n in range(4)]
+    rules += [Given(f"far-{n}", rule="r2", entity=f"pc-{n}", first=100) for n in range(4)]
+    put(state, *rules, *(Given(f"r3-{n}", rule="r3", entity=f"pc-{n}", first=50) for n in range(4)))
+    point = POINTS[kill % len(POINTS)]
+    # of 23 findings in batches of three: any finding, any batch
+    nth = 1 + (kill * 7919) % (23 if point == "tickets.taken" else 8)
     url = state.engine.url.render_as_string(hide_password=False)
-    code = textwrap.dedent(KILLED).format(tests=tests, point=point, nth=nth, url=url)
+    code = textwrap.dedent(KILLED).format(point=point, nth=nth, url=url)
     died = subprocess.run([sys.executable, "-c", code], check=False, env=dict(os.environ))
     assert died.returncode == -signal.SIGKILL
     while tickets_once(state, now=NOW):
         pass
-    found = tickets(state)
-    assert [t.number for t in found] == list(range(1, 12))
-    assert {(t.entity, t.events) for t in found} == {
-        (f"pc-{n}", len([s for s in range(1, 60) if s % 11 == n])) for n in range(11)
+    living = [t for t in tickets(state) if not t.duplicate_of]
+    assert {(t.entity, t.findings, t.rules) for t in living} == {
+        (f"pc-{n}", 4 if n < 4 else 1, 3 if n < 4 else 1) for n in range(11)
     }
-    assert [history(state, t) for t in found] == [["opened"]] * 11
-    assert sorted(owners(state).values()) == list(range(1, 12))
+    assert [t.number for t in tickets(state)] == list(range(1, 16))
+    assert sorted(owners(state).values()) == sorted(
+        t.number for t in living for _ in range(t.findings)
+    )
+    joined = [t for t in tickets(state) if t.duplicate_of]
+    assert [history(state, t) for t in joined] == [["opened", "closed"]] * 4
 
 
 def test_any_batching_of_detection_and_grouping_gives_the_same_tickets(

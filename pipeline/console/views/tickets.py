@@ -21,7 +21,14 @@ from pipeline.model.errors import ConflictError, ServiceAwayError, UsageError
 from pipeline.model.tickets import ClosingReason, TicketStatus
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Outcome, Request
-from pipeline.tickets.queue import Filters, TicketView, count_tickets, get_ticket, list_tickets
+from pipeline.tickets.queue import (
+    FINDINGS_PAGE,
+    Filters,
+    TicketView,
+    count_tickets,
+    get_ticket,
+    list_tickets,
+)
 
 SIZE = 50
 REASONS = tuple(reason.value for reason in ClosingReason if reason is not ClosingReason.RECOVERED)
@@ -113,6 +120,7 @@ def _shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
         ticket=ticket,
         agency=names.get(ticket.agency) or unknown(ticket.agency),
         findings=[explain(finding, view.documents) for finding in view.findings],
+        first_finding=FINDINGS_PAGE * (view.page - 1),
         people=people,
         away=away,
         error=error,
@@ -127,13 +135,14 @@ def _shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
 def _read(visit: Visit) -> tuple[TicketView, bool]:
     """The ticket; without raw lines when the store is away, or the reader may not search events."""
     number = visit.request.path_params["number"]
+    page = max(1, visit.number(visit.query("findings", "1")))
     store = visit.store if visit.may("event.search") else None
     if store is not None:
         scope_for(visit.actor, "event.search")
     try:
-        return get_ticket(visit.state, store, visit.actor, number), False
+        return get_ticket(visit.state, store, visit.actor, number, page=page), False
     except ServiceAwayError:
-        return get_ticket(visit.state, None, visit.actor, number), True
+        return get_ticket(visit.state, None, visit.actor, number, page=page), True
 
 
 def _do(visit: Visit, notice: str, deed: Callable[[Request], Outcome]) -> Response:

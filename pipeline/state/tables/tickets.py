@@ -12,8 +12,13 @@ from pipeline.state.base import Base, BigId
 
 
 class Ticket(Base):
-    """A work item. `number` is what people say; `revision` is what a writer must have seen; `rule` is
-    that of the finding which opened it."""
+    """A work item. `number` is what people say; `revision` is what a writer must have seen.
+
+    Title, `rule` and severity are those of its severest finding, the entity is written as it was first
+    seen; `findings` and `rules` say how many it holds. `kind`: detection, storm (findings of one rule
+    at one agency beyond a rate), health. `apart`: taken out of another by hand, so that grouping joins
+    it to none again.
+    """
 
     __tablename__ = "ticket"
     __table_args__ = (
@@ -25,7 +30,7 @@ class Ticket(Base):
             postgresql_where=text("closed IS NULL"),
         ),
         Index("ix_ticket_severity_rank_number", "severity_rank", "number"),
-        Index("ix_ticket_rule_agency_entity", "rule", "agency", "entity"),
+        Index("ix_ticket_agency_entity_key", "agency", "entity_key"),
         Index("ix_ticket_follows", "follows"),
         Index("ix_ticket_duplicate_of", "duplicate_of"),
     )
@@ -38,6 +43,7 @@ class Ticket(Base):
     rule: Mapped[str] = mapped_column(String(64), default="")
     title: Mapped[str]
     entity: Mapped[str] = mapped_column(default="")
+    entity_key: Mapped[str] = mapped_column(String(32), default="")
     severity: Mapped[str] = mapped_column(String(16))
     severity_rank: Mapped[int]
     status: Mapped[str] = mapped_column(String(16))
@@ -49,6 +55,9 @@ class Ticket(Base):
     first: Mapped[datetime]
     last: Mapped[datetime]
     events: Mapped[int]
+    findings: Mapped[int] = mapped_column(default=0)
+    rules: Mapped[int] = mapped_column(default=0)
+    apart: Mapped[bool] = mapped_column(default=False)
     opened: Mapped[datetime]
     changed: Mapped[datetime]
     closed: Mapped[datetime | None]
@@ -56,19 +65,39 @@ class Ticket(Base):
 
 
 class TicketFinding(Base):
-    """A finding is in exactly one ticket: the finding is the key."""
+    """A finding is in exactly one ticket: the finding is the key. What grouping asks of it stands here too.
+
+    `ticket` is where it counts now, `home` the ticket that took it in (another, once that was merged).
+    `opener`: it needed a ticket of its own, or would have, had there been no storm. `gone`: absorbed by
+    another finding, or left without events; it counts no more.
+    """
 
     __tablename__ = "ticket_finding"
+    __table_args__ = (
+        Index("ix_ticket_finding_agency_entity_key_last", "agency", "entity_key", "last"),
+        Index("ix_ticket_finding_agency_rule_created", "agency", "rule", "created"),
+    )
 
     finding: Mapped[str] = mapped_column(String(32), primary_key=True)
     ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"), index=True)
+    home: Mapped[str] = mapped_column(ForeignKey("ticket.id"), index=True)
+    agency: Mapped[str] = mapped_column(String(64))
+    rule: Mapped[str] = mapped_column(String(64))
+    entity_key: Mapped[str] = mapped_column(String(32))
+    rank: Mapped[int]
+    first: Mapped[datetime]
+    last: Mapped[datetime]
+    events: Mapped[int]
+    created: Mapped[datetime]
+    opener: Mapped[bool] = mapped_column(default=False)
+    gone: Mapped[bool] = mapped_column(default=False)
     added: Mapped[datetime]
 
 
 class TicketHistory(Base):
     """What happened to a ticket, in order; never changed, never removed.
 
-    `what`: opened, amended, claimed, released, assigned, commented, waiting, closed, reopened, linked …
+    `what`: opened, amended, claimed, released, assigned, commented, waiting, closed, reopened, linked, unlinked …
     """
 
     __tablename__ = "ticket_history"

@@ -380,6 +380,7 @@ def upgrade() -> None:
         sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
+        sa.Column("entity_key", sa.String(length=32), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("severity_rank", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -391,6 +392,9 @@ def upgrade() -> None:
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("findings", sa.BigInteger(), nullable=False),
+        sa.Column("rules", sa.BigInteger(), nullable=False),
+        sa.Column("apart", sa.Boolean(), nullable=False),
         sa.Column("opened", sa.BigInteger(), nullable=False),
         sa.Column("changed", sa.BigInteger(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=True),
@@ -400,6 +404,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("ticket", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ticket_agency"), ["agency"], unique=False)
+        batch_op.create_index("ix_ticket_agency_entity_key", ["agency", "entity_key"], unique=False)
         batch_op.create_index("ix_ticket_duplicate_of", ["duplicate_of"], unique=False)
         batch_op.create_index("ix_ticket_follows", ["follows"], unique=False)
         batch_op.create_index(
@@ -408,9 +413,6 @@ def upgrade() -> None:
             unique=False,
             sqlite_where=sa.text("closed IS NULL"),
             postgresql_where=sa.text("closed IS NULL"),
-        )
-        batch_op.create_index(
-            "ix_ticket_rule_agency_entity", ["rule", "agency", "entity"], unique=False
         )
         batch_op.create_index(
             "ix_ticket_severity_rank_number", ["severity_rank", "number"], unique=False
@@ -555,11 +557,32 @@ def upgrade() -> None:
         "ticket_finding",
         sa.Column("finding", sa.String(length=32), nullable=False),
         sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("home", sa.String(length=32), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("entity_key", sa.String(length=32), nullable=False),
+        sa.Column("rank", sa.BigInteger(), nullable=False),
+        sa.Column("first", sa.BigInteger(), nullable=False),
+        sa.Column("last", sa.BigInteger(), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("opener", sa.Boolean(), nullable=False),
+        sa.Column("gone", sa.Boolean(), nullable=False),
         sa.Column("added", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["home"], ["ticket.id"], name=op.f("fk_ticket_finding_home")),
         sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_ticket_finding_ticket")),
         sa.PrimaryKeyConstraint("finding", name=op.f("pk_ticket_finding")),
     )
     with op.batch_alter_table("ticket_finding", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_ticket_finding_agency_entity_key_last",
+            ["agency", "entity_key", "last"],
+            unique=False,
+        )
+        batch_op.create_index(
+            "ix_ticket_finding_agency_rule_created", ["agency", "rule", "created"], unique=False
+        )
+        batch_op.create_index(batch_op.f("ix_ticket_finding_home"), ["home"], unique=False)
         batch_op.create_index(batch_op.f("ix_ticket_finding_ticket"), ["ticket"], unique=False)
 
     op.create_table(

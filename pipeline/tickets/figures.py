@@ -1,0 +1,95 @@
+"""What a ticket says of its findings: a function of their set, worked out anew after each change of it.
+
+In: a ticket whose findings have changed. Out: its first and last event, counts, severity, title, rule
+and entity; a line of the history when that is news: worse, earlier, another rule, or twice as much.
+Invariant: the order in which findings came leaves no trace. Its revision does not move: nobody's work
+becomes stale by it.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from pipeline.model.detections import Level
+from pipeline.model.scope import SYSTEM
+from pipeline.state.tables.detection import FindingRow
+from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.tickets.history import record
+
+STORM = "storm"
+
+
+def refresh(session: Session, ticket: Ticket, *, now: datetime, tell: bool = True) -> None:
+    """Bring the ticket's figures up to its findings. `tell` writes what is news into the history."""
+    session.flush()
+    living = (TicketFinding.ticket == ticket.id, TicketFinding.gone.is_(False))
+    found = session.execute(
+        sa.select(
+            sa.func.min(TicketFinding.first).label("first"),
+            sa.func.max(TicketFinding.last).label("last"),
+            sa.func.sum(TicketFinding.events).label("events"),
+            sa.func.count().label("findings"),
+            sa.func.count(TicketFinding.rule.distinct()).label("rules"),
+        ).where(*living)
+    ).one()
+    before = _figures(ticket)
+    ticket.events, ticket.findings = int(found.events or 0), found.findings
+    if found.findings:
+        ticket.first, ticket.last, ticket.rules = found.first, found.last, found.rules
+        _name(session, ticket, living)
+    if tell and _figures(ticket) != before:
+        ticket.changed = now
+        _tell(session, ticket, before, now)
+
+
+def _figures(ticket: Ticket) -> dict[str, Any]:
+    names = ("first", "events", "findings", "rules", "severity_rank", "last", "title")
+    return {name: getattr(ticket, name) for name in names}
+
+
+def _name(session: Session, ticket: Ticket, living: tuple[sa.ColumnElement[bool], ...]) -> None:
+    """The title of the severest finding, the entity as the earliest wrote it."""
+    query = (
+        sa.select(FindingRow)
+        .join(TicketFinding, TicketFinding.finding == FindingRow.id)
+        .where(*living)
+        .limit(1)
+    )
+    by_time = (TicketFinding.first, TicketFinding.finding)
+    severest = session.scalars(query.order_by(TicketFinding.rank.desc(), *by_time)).one()
+    ticket.rule, ticket.title = severest.rule, severest.title
+    ticket.severity, ticket.severity_rank = severest.level, Level(severest.level).rank
+    if ticket.kind != STORM:
+        ticket.entity = session.scalars(query.order_by(*by_time)).one().entity
+
+
+def _tell(session: Session, ticket: Ticket, before: dict[str, Any], now: datetime) -> None:
+    told = _told(session, ticket)
+    news = (
+        ticket.severity_rank > before["severity_rank"]
+        or ticket.rules != before["rules"]
+        or ticket.first < before["first"]
+        or ticket.events >= 2 * told
+        or ticket.events < before["events"]  # a late event took back what a correlation had found
+    )
+    if news:
+        detail = {"events": ticket.events, "before": before["events"], "rules": ticket.rules}
+        record(
+            session, ticket, "amended", by=SYSTEM.name, at=now,
+            detail=detail | {"findings": ticket.findings},
+        )  # fmt: skip
+
+
+def _told(session: Session, ticket: Ticket) -> int:
+    """The count of events that the newest entry of the history which has one gives."""
+    entries = session.scalars(
+        sa.select(TicketHistory.detail)
+        .where(TicketHistory.ticket == ticket.id, TicketHistory.what.in_(("opened", "amended")))
+        .order_by(TicketHistory.place.desc())
+        .limit(1)
+    )
+    return next((int(d.get("events", 1)) for d in entries), 1)
