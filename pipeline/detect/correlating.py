@@ -25,6 +25,7 @@ from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.detect.stored import LATENESS, Span, keep, load, merged
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.model.detections import Match
+from pipeline.model.events import AGENCY
 from pipeline.state.tables.detection import (
     CorrelationClock,
     FindingEvent,
@@ -199,7 +200,7 @@ def _hits(correlation: Correlation, parts: Sequence[Part], facts: RuleFacts) -> 
             m.node,
             m.sequence,
         )
-        yield Hit(match, field, m.values | {"rule": m.rule})
+        yield Hit(match, field, m.values | {"rule": m.rule, AGENCY: m.agency})
 
 
 def _stored(hit: Hit) -> Stored:

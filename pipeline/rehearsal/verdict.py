@@ -14,10 +14,8 @@ import sqlalchemy as sa
 
 from pipeline.model.scope import Scope
 from pipeline.rehearsal.lines import ExpectedTicket
-from pipeline.rehearsal.setup import CENTRE
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingEvent, FindingRow
-from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import Ticket, TicketFinding
 from pipeline.store.base import Store
 
@@ -35,20 +33,18 @@ class Seen:
 
 
 def seen_tickets(state: State, store: Store) -> list[Seen]:
-    """What the drill's tickets hold now, a finding each, absorbed ones left out; of the centre's own
-    tickets those whose events are the drill's agencies' alone."""
+    """What the drill's tickets hold now, a finding each, absorbed and withdrawn ones left out."""
     with state.read() as session:
         findings = session.execute(
             sa.select(FindingRow.id, FindingRow.rule, FindingRow.agency, FindingRow.entity)
             .join(TicketFinding, TicketFinding.finding == FindingRow.id)
             .join(Ticket, Ticket.id == TicketFinding.ticket)
             .where(
-                sa.or_(Ticket.drill.is_(True), Ticket.agency == CENTRE),
+                Ticket.drill.is_(True),
                 FindingRow.merged_into == "",
                 FindingRow.count > 0,
             )
         ).all()
-        drill = session.scalars(sa.select(Agency.id).where(Agency.drill.is_(True))).all()
         events = {
             finding.id: [
                 event.hex()
@@ -59,7 +55,7 @@ def seen_tickets(state: State, store: Store) -> list[Seen]:
             for finding in findings
         }
     ids = sorted({event for ids in events.values() for event in ids})
-    texts = _originals(store, ids, Scope.of(*drill))
+    texts = _originals(store, ids)
     return sorted(
         Seen(
             f.rule,
@@ -68,14 +64,13 @@ def seen_tickets(state: State, store: Store) -> list[Seen]:
             tuple(sorted(texts.get(event, "?") for event in events[f.id])),
         )
         for f in findings
-        if f.agency != CENTRE or all(event in texts for event in events[f.id])
     )
 
 
-def _originals(store: Store, ids: list[str], scope: Scope) -> dict[str, str]:
+def _originals(store: Store, ids: list[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for start in range(0, len(ids), _GET):
-        for document in store.get(ids[start : start + _GET], scope=scope):
+        for document in store.get(ids[start : start + _GET], scope=Scope.everything()):
             event = document["event"]
             found[event["id"]] = event["original"]
     return found
