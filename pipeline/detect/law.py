@@ -16,6 +16,8 @@ from uuid import UUID
 
 from pipeline.detect.correlation_read import named
 from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
+from pipeline.detect.feeding import Verdict
+from pipeline.detect.feeding import judge as judge_sources
 from pipeline.detect.rules import Rule, RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.errors import ThapCanhError, UsageError
@@ -46,8 +48,9 @@ def check(
     tags = attack_tags()
     for rule in rules:
         faults += check_form(rule, tags, today=now.date())
+    verdicts = judge_sources(book.rules, taxonomy, products)
     for rule in book.rules:
-        faults += _check_sources(rule, taxonomy, products)
+        faults += _check_source(rule, verdicts[rule.id])
         faults += _check_evidence(rule, taxonomy, products, now)
     faults += [fault for rule in book.correlations for fault in _check_correlation(rule, book)]
     return faults
@@ -119,14 +122,11 @@ def _alike(rules: Sequence[Rule]) -> Iterator[ThapCanhError]:
                 )
 
 
-def _check_sources(
-    rule: Rule, taxonomy: Taxonomy, products: Mapping[str, Product]
-) -> Iterator[ThapCanhError]:
-    fed = {dataset for product in products.values() for dataset in product.datasets}
-    reads = {dataset for route in taxonomy.routes_for(rule.logsource) for dataset in route.datasets}
-    if not reads & fed:
+def _check_source(rule: Rule, verdict: Verdict) -> Iterator[ThapCanhError]:
+    if not verdict.feeds:
+        why = verdict.standing({"": frozenset()}).cannot[""]
         yield UsageError(
-            "a log source that no product feeds", where=rule.path, got=str(rule.logsource),
+            f"no product of ours can make it fire: {why}", where=rule.path, got=str(rule.logsource),
             remedy="tie it to a dataset in config/taxonomy, or add the product",
         )  # fmt: skip
 

@@ -98,7 +98,7 @@ def test_a_rule_that_keeps_the_law_has_no_faults(
         ("attack.t1505.003", "attack.t9999", "unknown"),
         ("  - attack.t1505.003\n", "", "missing"),
         ("https://attack", "ftp://attack", "address"),
-        ("category: webserver", "category: nothing_sends_this", "no product feeds"),
+        ("category: webserver", "category: nothing_sends_this", "no product of ours"),
         ("- /upload", "- /never", "is not found"),
         ("          - 500", "          - 500\n          - 404", "is found"),
         ("level: high", "level: very", "level"),
