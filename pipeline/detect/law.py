@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from pipeline.detect.correlation_evidence import check_correlation
 from pipeline.detect.correlation_read import named
 from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
 from pipeline.detect.feeding import Verdict
@@ -52,7 +53,9 @@ def check(
     for rule in book.rules:
         faults += _check_source(rule, verdicts[rule.id])
         faults += _check_evidence(rule, taxonomy, products, now)
-    faults += [fault for rule in book.correlations for fault in _check_correlation(rule, book)]
+    for rule in book.correlations:
+        unknown = list(_check_correlation(rule, book))
+        faults += unknown or check_correlation(rule, book, taxonomy, products, received=now)
     return faults
 
 

@@ -10,6 +10,8 @@ from pipeline.model.records import DeadLetter
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.normalise.geo import Countries
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
@@ -19,7 +21,8 @@ class Context:
     `event.ingested`, microseconds UTC. `timezone` is the source's IANA zone, empty if it declared
     none: then the city's (+07:00) is taken and the event is tagged `_assumed_zone`. `encoding` is
     the source's text encoding. `columns`, if given, names the only columns wanted besides the
-    envelope, and leaves `event.id` out unless it is named: what `match` uses for speed.
+    envelope, and leaves `event.id` out unless it is named: what `match` uses for speed. `countries`
+    fills in where a source address is; None leaves that to what the product says.
     """
 
     node: str
@@ -30,6 +33,7 @@ class Context:
     timezone: str = ""
     encoding: str = "utf-8"
     columns: frozenset[str] | None = None
+    countries: Countries | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ class _Batch:
     ) -> None:
         self._product, self._records, self._context = product, records, context
         self._original, self._kept = original, kept
-        self._wanted = context.columns
+        self._wanted, self._countries = context.columns, context.countries
         self._received = [record.received for record in records]
         self._receipts = envelope.receipts(records, context, product.name, product.revision)
         self._own: dict[int, bytes] = {}
@@ -240,6 +240,8 @@ class _Batch:
                 part.columns[name] = _fill(part.columns.get(name), failed, value)
         for name, array in related(part.columns, self._wanted).items():
             part.columns[name] = array
+        if self._countries is not None:
+            part.columns |= self._countries.fill(part.columns, self._wanted)
         ordered = [name for name in events.ENVELOPE if name in columns]
         names = ordered + sorted(name for name in part.columns if name not in columns)
         arrays = [columns[name] for name in ordered] + [

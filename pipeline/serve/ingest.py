@@ -153,6 +153,7 @@ def _see_through(here: Installation, so_far: Ingested, report: Report) -> Ingest
 
 def settle_node(here: Installation, node: str) -> bool:
     """Settle all that waits in one node's spool; whether there was anything."""
+    from pipeline.normalise.geo import countries_for
     from pipeline.normalise.guard import Guard
     from pipeline.normalise.product import load_products
     from pipeline.store.intake import settle_once
@@ -163,6 +164,7 @@ def settle_node(here: Installation, node: str) -> bool:
         while settle_once(
             reader, here.store, here.state, products, key=here.key, now=utc_now(),
             limit=here.settings.normalise.batch, guard=guard,
+            countries=countries_for(here.settings.normalise.countries),
         ):  # fmt: skip
             moved = True
     return moved

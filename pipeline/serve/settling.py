@@ -14,6 +14,7 @@ from typing import Final
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
+from pipeline.normalise.geo import countries_for
 from pipeline.normalise.guard import Guard
 from pipeline.normalise.product import load_products
 from pipeline.serve.installation import Installation
@@ -61,7 +62,7 @@ class Settling:
         settled = settle_once(
             self._readers[node], self._here.store, self._here.state, self._products,
             key=self._here.key, now=utc_now(), limit=self._here.settings.normalise.batch,
-            guard=self._guard,
+            guard=self._guard, countries=countries_for(self._here.settings.normalise.countries),
         )  # fmt: skip
         self._heart.beat(progress=settled is not None)
         return settled is not None

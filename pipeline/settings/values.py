@@ -61,10 +61,12 @@ class StoreSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormaliseSettings:
-    """At most `batch` records or `interval` seconds, whichever comes first."""
+    """At most `batch` records or `interval` seconds, whichever comes first. `countries` is the path of a
+    GeoIP file; empty: the small table that comes with the program."""
 
     batch: int = 20_000
     interval: float = 0.5
+    countries: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ from pipeline.store.lake import Lake
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.normalise.geo import Countries
+
 FALLBACK: Final = "generic"
 _UNGUARDED: Final = Guard()
 
@@ -47,6 +49,7 @@ def settle_once(
     now: datetime,
     limit: int = 20_000,
     guard: Guard = _UNGUARDED,
+    countries: Countries | None = None,
 ) -> Settled | None:
     """Settle at most `limit` receipts of the reader's node. None: nothing waits."""
     node = reader.node
@@ -60,7 +63,9 @@ def settle_once(
     if deaths := guard.given_up(node, after):
         return store.append(_given_up(node, records[0], deaths, _sources(state, records)), now=now)
     with guard.attempt(node, records[0].sequence, records[-1].sequence):
-        made = _normalised(node, records, products, _sources(state, records), guard, key, now)
+        made = _normalised(
+            node, records, products, _sources(state, records), guard, key, now, countries
+        )
         settled = store.append(made.commit(node, records), now=now)
     reader.release(settled.last)
     return settled
@@ -100,6 +105,7 @@ def _normalised(
     guard: Guard,
     key: bytes,
     now: datetime,
+    countries: Countries | None,
 ) -> _Made:
     by_source: dict[str, list[RawRecord]] = {}
     for record in records:
@@ -114,7 +120,7 @@ def _normalised(
         product = products.get(source.product)
         context = Context(
             node=node, agency=source.agency, source=name, key=key, ingested=to_micros(now),
-            timezone=source.timezone, encoding=source.encoding or "utf-8",
+            timezone=source.timezone, encoding=source.encoding or "utf-8", countries=countries,
         )  # fmt: skip
         done = guard.normalise(product or products[FALLBACK], batch, context)
         made.add(done if product is not None else _noted(done, source))

@@ -146,6 +146,66 @@ def test_a_rule_without_evidence_is_named(
     assert any("without evidence" in fault for fault in _faults(one_rule, taxonomy, products))
 
 
+@pytest.fixture
+def one_correlation(tmp_path: Path) -> Path:
+    """A folder of its own with one correlation of ours, the rules that it counts, and all evidence."""
+    for name in ("correlations/two_countries_on_vpn.yml", "fortinet_fortigate/vpn_tunnel_up.yml"):
+        (tmp_path / name).parent.mkdir()
+        shutil.copy(rules_dir() / name, tmp_path / name)
+        shutil.copy(evidence_path(rules_dir() / name), evidence_path(tmp_path / name))
+    return tmp_path / "correlations" / "two_countries_on_vpn.yml"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("gte: 2", "gte: 3", "is not found"),
+        ("timespan: 1h", "timespan: 3h", "is found"),
+        ("- user", "- remip", "is not found"),
+        ("fortigate_vpn_tunnel_up", "gone", "unknown rule"),
+    ],
+)
+def test_a_correlation_that_is_not_as_its_evidence_says_is_named(
+    one_correlation: Path,
+    taxonomy: Taxonomy,
+    products: dict[str, Product],
+    old: str,
+    new: str,
+    word: str,
+) -> None:
+    assert _faults(one_correlation, taxonomy, products) == []
+    _swap(one_correlation, old, new)
+    assert any(word in fault for fault in _faults(one_correlation, taxonomy, products))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "word"),
+    [
+        ("rule: ", "rule: x", "of another rule"),
+        ("product: fortinet_fortigate", "product: ngin", "unknown product"),
+        ("fires: false", "fires: true", "is not found"),
+        ("near_misses:", "near_miss:", "not as it must be"),
+    ],
+)
+def test_evidence_of_a_correlation_that_does_not_hold_is_named(
+    one_correlation: Path,
+    taxonomy: Taxonomy,
+    products: dict[str, Product],
+    old: str,
+    new: str,
+    word: str,
+) -> None:
+    _swap(evidence_path(one_correlation), old, new)
+    assert any(word in fault for fault in _faults(one_correlation, taxonomy, products))
+
+
+def test_a_correlation_without_evidence_is_named(
+    one_correlation: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    evidence_path(one_correlation).unlink()
+    assert any("without evidence" in f for f in _faults(one_correlation, taxonomy, products))
+
+
 def test_two_rules_of_one_id_are_named(
     one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
 ) -> None:

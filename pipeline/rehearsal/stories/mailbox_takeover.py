@@ -1,8 +1,9 @@
 """The mail administrator's account is guessed, a leader's mail is copied out, and spam goes through it.
 
-T1110.001, T1078, T1114.003, T1534. From 14:10 at the department of planning: nine staff names
-once, the administrator fourteen times, a sign-in from abroad, the administration console from outside,
-a forwarding address set on another's account, three messages with hundreds of recipients.
+T1110.001, T1078, T1114.003, T1534. From 14:10 at the department of planning: the administrator signs in
+at the office; nine staff names once, the administrator fourteen times, a sign-in from abroad, the
+administration console from outside, a forwarding address set on another's account, three messages with
+hundreds of recipients.
 """
 
 from __future__ import annotations
@@ -26,17 +27,20 @@ def tell(start: datetime, rng: Random) -> list[Draft]:
     tale = Tale("mailbox_takeover", start)
     tale.begin(14, 10)
     after = Trip(rules.CORRELATION_FORWARD_AFTER_LOGIN, ADMIN, "correlation")
+    office = cast.inside(cast.SOURCE[ZIMBRA], 0, 30)
+    tale.tell(ZIMBRA, zimbra.admin_auth(tale.at, rng, ADMIN, office))
+    tale.wait(45)
     guesses = Trip(rules.CORRELATION_MANY_ACCOUNTS, ADDRESS, "correlation")
     for account in (*(f"{name}@sqh.example" for name in cast.PEOPLE[:9]), *[ADMIN] * 14):
         tale.wait(rng.uniform(3, 20))
         line = zimbra.soap_auth(tale.at, rng, account, ADDRESS, agent=AGENT, ok=False)
         tale.tell(ZIMBRA, line, guesses)
     tale.wait(30)
-    tale.tell(ZIMBRA, zimbra.soap_auth(tale.at, rng, ADMIN, ADDRESS, agent=AGENT))
+    tale.tell(ZIMBRA, zimbra.soap_auth(tale.at, rng, ADMIN, ADDRESS, agent=AGENT), after)
     tale.wait(70)
     tale.tell(
         ZIMBRA, zimbra.admin_auth(tale.at, rng, ADMIN, ADDRESS),
-        Trip(rules.ZIMBRA_ADMIN_OUTSIDE, ADMIN), after,
+        Trip(rules.ZIMBRA_ADMIN_OUTSIDE, ADMIN),
     )  # fmt: skip
     tale.wait(95)
     tale.tell(
