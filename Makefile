@@ -41,7 +41,7 @@ lint: install ## ruff, and the arrows between packages
 	$(BIN)/lint-imports
 
 lock: ## pin every dependency with its hashes
-	$(BIN)/pip-compile --quiet --strip-extras --allow-unsafe --generate-hashes --no-emit-index-url \
+	$(BIN)/pip-compile --quiet --no-strip-extras --allow-unsafe --generate-hashes --no-emit-index-url \
 	  --extra dev --output-file requirements.lock setup.cfg pyproject.toml
 
 migration: install ## write the first migration anew from the tables (until the first release)
@@ -53,8 +53,8 @@ postgres: install ## a real PostgreSQL in the background; prints its POSTGRES_UR
 postgres-stop: install ## end that server
 	@$(BIN)/python tests/support/postgres.py stop
 
-run: install ## the roles under one supervisor, on the embedded store, until Ctrl-C
-	@$(BIN)/thapcanh serve
+run: install ## the whole system with the drill played into it, until Ctrl-C
+	@$(BIN)/thapcanh serve --rehearsal
 
 test: install ## the whole suite; what cannot run here says how to get it
 	$(BIN)/python -m pytest

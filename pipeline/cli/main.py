@@ -11,14 +11,36 @@ import sys
 
 import typer
 
-from pipeline.cli import admin, config, detection, files, keeping, queue, register, rules, serve
+from pipeline.cli import (
+    admin,
+    config,
+    detection,
+    files,
+    keeping,
+    queue,
+    register,
+    rehearse,
+    rules,
+    serve,
+)
 from pipeline.model.errors import ThapCanhError
 
 app = typer.Typer(
     name="thapcanh", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
     help="Tháp Canh: from a city's raw logs to tickets in a queue.",
 )  # fmt: skip
-for part in (admin, config, detection, files, keeping, queue, register, rules, serve):
+for part in (
+    admin,
+    config,
+    detection,
+    files,
+    keeping,
+    queue,
+    register,
+    rehearse,
+    rules,
+    serve,
+):
     part.attach(app)
 
 

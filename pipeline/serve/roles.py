@@ -94,11 +94,18 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
     )
 
 
+def _console(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.console import serve_console
+
+    serve_console(here, stop)
+
+
 RUN: dict[str, Role] = {
     "collect": _collect,
     "normalise": _normalise,
     "detect": _detect,
     "tickets": _tickets,
+    "console": _console,
 }
 
 

@@ -2,7 +2,8 @@
 
 Each child's standard input is a pipe that only the supervisor holds: when the supervisor dies, even
 by SIGKILL, the children read its end and stop. A role that is stuck is killed and started again;
-what it was doing is done again, since every stage is idempotent.
+what it was doing is done again, since every stage is idempotent. An *errand* (the rehearsal) is a child
+that comes to an end by itself; it is started again only when it fell.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import RoleHealth, read_pulses
 from pipeline.state.alarms import close_alarm, raise_alarm
 
-ROLES = ("collect", "normalise", "detect", "tickets")
+ROLES = ("collect", "normalise", "detect", "tickets", "console")
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
+ENDED = frozenset({0, 1, 2, 3})  # exit codes of an errand that has said its last word
 SETTLED_AFTER = 30.0  # a child that lived so long starts from the first back-off again
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,8 @@ class _Child:
     falls: int = 0
     due: float = 0.0
     last_exit: int | None = None
+    errand: bool = False
+    ended: bool = False
     alarms: set[str] = field(default_factory=set)
 
 
@@ -47,26 +51,20 @@ class Supervisor:
         installation: Installation,
         roles: Sequence[str] = ROLES,
         *,
+        errands: Sequence[str] = (),
         command: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._installation = installation
         self._settings = installation.settings.serve
         self._children = {role: _Child(role) for role in roles}
+        self._children |= {name: _Child(name, errand=True) for name in errands}
         self._command = command or self._default_command
         self._lock = threading.Lock()
 
-    def _default_command(self, role: str) -> list[str]:
-        home = str(self._installation.settings.home)
-        return [
-            sys.executable,
-            "-m",
-            "pipeline.cli.main",
-            "serve",
-            role,
-            "--home",
-            home,
-            "--supervised",
-        ]
+    def _default_command(self, name: str) -> list[str]:
+        words = [name] if self._children[name].errand else ["serve", name]
+        home = ["--home", str(self._installation.settings.home), "--supervised"]
+        return [sys.executable, "-m", "pipeline.cli.main", *words, *home]
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`; then ends every child within `serve.stop_within` seconds."""
@@ -97,9 +95,15 @@ class Supervisor:
         return {c.role: c.process.pid for c in self._children.values() if c.process is not None}
 
     def _keep(self, child: _Child) -> None:
+        if child.ended:
+            return
         if child.process is not None:
             code = child.process.poll()
             if code is None:
+                return
+            if child.errand and code in ENDED:
+                child.ended = True
+                log.info("an errand ended", extra={"errand": child.role, "exit": code})
                 return
             lived = time.monotonic() - child.started
             child.falls = 1 if lived > SETTLED_AFTER else child.falls + 1

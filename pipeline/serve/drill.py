@@ -1,0 +1,99 @@
+"""The rehearsal played into a home's own receivers, and what became of it.
+
+In: an opened home whose roles are at work (here or in other processes), and a script, or none: then the one
+that this home is in the middle of, else yesterday's. Out: what was played. A second call goes on where the
+first one stopped; a day that has been played is not played again.
+"""
+
+from __future__ import annotations
+
+import threading
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from pipeline.model.clock import CITY_ZONE, utc_now
+from pipeline.model.errors import ConflictError
+from pipeline.model.scope import OPERATOR
+from pipeline.normalise.product import load_products
+from pipeline.rehearsal.clean import Cleaned, clean
+from pipeline.rehearsal.player import DAY_IN_SECONDS, Played, Report, play
+from pipeline.rehearsal.progress import FileProgress
+from pipeline.rehearsal.script import Script
+from pipeline.rehearsal.senders import Targets
+from pipeline.rehearsal.setup import remembered, set_stage
+from pipeline.serve.installation import Installation
+from pipeline.serve.locks import is_held
+
+SEED = 1
+
+
+def drill_folder(here: Installation) -> Path:
+    """Where the drill keeps its keys and its position."""
+    return here.settings.home / "rehearsal"
+
+
+def choose_script(
+    here: Installation, seed: int | None, start: datetime | None, records: int | None
+) -> Script:
+    """What was asked for; what was not is taken from the script under way, else from the defaults."""
+    before = remembered(here.state)
+    if before is not None:
+        return Script(
+            before.seed if seed is None else seed,
+            start or before.start,
+            before.records if records is None else records,
+        )
+    default = Script(SEED, _yesterday())
+    return Script(
+        default.seed if seed is None else seed,
+        start or default.start,
+        default.records if records is None else records,
+    )
+
+
+def play_drill(
+    here: Installation,
+    script: Script,
+    stop: threading.Event,
+    report: Report,
+    *,
+    seconds: float = DAY_IN_SECONDS,
+    beside_real: bool = False,
+) -> Played:
+    """ConflictError in a home with real agencies (unless told), or in the middle of another script."""
+    folder = drill_folder(here)
+    folder.mkdir(exist_ok=True, mode=0o700)
+    keys = set_stage(
+        here.state, OPERATOR, folder, script, known_products=load_products().keys(),
+        now=utc_now(), beside_real=beside_real,
+    )  # fmt: skip
+    return play(
+        script, _targets(here, keys), FileProgress(folder / "position.json"), stop, report,
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def clean_drill(here: Installation) -> Cleaned:
+    """Removes the drill. ConflictError while roles are at work: they would write what is being removed."""
+    for role in ("supervisor", "collect", "normalise", "detect", "tickets"):
+        if is_held(here.settings.run, role):
+            raise ConflictError(
+                "the drill cannot be removed while the system is at work",
+                where=str(here.settings.run / f"{role}.lock"),
+                remedy="stop it first (Ctrl-C), then thapcanh rehearse --clean",
+            )
+    return clean(here.state, here.store, drill_folder(here), now=utc_now())
+
+
+def _targets(here: Installation, keys: dict[str, str]) -> Targets:
+    ports = {one.kind: one for one in here.settings.collect.listeners}
+    http = ports["http_bulk"]
+    return Targets(
+        http=f"http://{http.address}:{http.port}", keys=keys, syslog_host=http.address,
+        udp_port=ports["syslog_udp"].port, tcp_port=ports["syslog_tcp"].port,
+    )  # fmt: skip
+
+
+def _yesterday() -> datetime:
+    today = utc_now().astimezone(CITY_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+    return today - timedelta(days=1)
