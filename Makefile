@@ -7,8 +7,8 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: check clean coverage elasticsearch elasticsearch-stop help install lint lock migration postgres postgres-stop \
-  run test types
+.PHONY: check clean coverage elasticsearch elasticsearch-stop faults help install lint lock migration postgres \
+  postgres-stop run test types
 
 check: lint types ## what CI checks before the tests
 
@@ -23,6 +23,9 @@ elasticsearch: install ## a real node in the background; prints its ELASTICSEARC
 
 elasticsearch-stop: install ## end that node
 	@$(BIN)/python tests/elasticsearch/node.py stop
+
+faults: install ## the kill and fault tests with many more rounds (KILLS=200)
+	KILLS=$${KILLS:-200} $(BIN)/python -m pytest -m faults --timeout=3600 tests
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'

@@ -14,6 +14,7 @@ from support import postgres
 
 from pipeline.state.state import State
 
+pytest_plugins = ["budget"]
 _ROOT = Path(__file__).resolve().parents[1]
 
 

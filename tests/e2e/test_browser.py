@@ -1,0 +1,163 @@
+"""From a sign-in link to a closed ticket in a real browser, in both languages, with and without scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from support.console_client import Site
+from support.seed import PASSWORD
+
+from pipeline.access import links, people
+from pipeline.model.scope import OPERATOR, Actor, Scope
+from pipeline.tickets import life
+from pipeline.tickets.deeds import Request
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+WORDS = {
+    "vi": {
+        "enter": "Đăng nhập",
+        "claim": "Nhận xử lý",
+        "mine": "Phiếu này do bạn xử lý.",
+        "close": "Đóng phiếu",
+        "reason": "Cảnh báo đúng, có ảnh hưởng",
+        "closed": "Phiếu đã đóng.",
+    },
+    "en": {
+        "enter": "Sign in",
+        "claim": "Claim",
+        "mine": "This ticket is yours.",
+        "close": "Close the ticket",
+        "reason": "True positive with impact",
+        "closed": "The ticket is closed.",
+    },
+}
+
+
+@contextmanager
+def opened(browser: Browser, **options: Any) -> Iterator[tuple[Page, list[str]]]:
+    """A page of a fresh profile, and what its console complained of (a broken policy, an error)."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, **options)
+    page = context.new_page()
+    page.set_default_timeout(15_000)
+    complaints: list[str] = []
+    page.on("console", lambda one: complaints.append(one.text) if one.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    yield page, complaints
+    context.close()
+
+
+def come_in(page: Page, site: Site, address: str, person: str, language: str = "vi") -> None:
+    people.set_language(site.state, person, language)
+    secret = links.issue(site.state, OPERATOR, person, now=site.clock.now)
+    page.goto(f"{address}/link/{secret}")
+    if language != "vi":
+        page.click(f".tongues button[value={language}]")
+    page.click("main button.main")
+    page.wait_for_url("**/tickets")
+
+
+@pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "no-scripts"])
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_from_a_link_to_a_closed_ticket(
+    browser: Browser, site: Site, address: str, language: str, scripts: bool
+) -> None:
+    say = WORDS[language]
+    with opened(browser, java_script_enabled=scripts) as (page, complaints):
+        come_in(page, site, address, "an", language)
+        page.get_by_role("link", name="Mimikatz Command Line").click()
+        page.get_by_role("button", name=say["claim"], exact=True).click()
+        page.get_by_text(say["mine"]).wait_for()
+        page.select_option("select[name=reason]", label=say["reason"])
+        page.fill(".close textarea[name=note]", "máy đã được cách ly")
+        page.locator(".close button.main").click()
+        page.get_by_role("status").get_by_text(say["closed"]).wait_for()
+        assert page.locator("html").get_attribute("lang") == language
+        assert page.locator(".history .said").first.inner_text() == "máy đã được cách ly"
+        assert complaints == []
+
+
+def test_a_visitor_comes_to_where_they_wanted_to_be(
+    browser: Browser, site: Site, address: str
+) -> None:
+    people.set_password(site.state, "an", PASSWORD, now=site.clock.now)
+    with opened(browser) as (page, complaints):
+        page.goto(f"{address}/tickets/1")
+        page.fill("[name=person]", "an")
+        page.fill("[name=password]", PASSWORD)
+        page.click("button.main")
+        page.wait_for_url("**/tickets/1")
+        assert complaints == []
+
+
+def test_the_queue_is_live_and_the_focus_stays(browser: Browser, site: Site, address: str) -> None:
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "an")
+        page.keyboard.press("j")
+        page.keyboard.press("j")
+        assert page.evaluate("document.activeElement.id") == "t1"
+        other = Actor("person", "quan", "administrator", Scope.everything())
+        life.claim(site.state, Request(actor=other, ticket="1"), now=site.clock.now)
+        page.get_by_text("Phạm Thu Quân").wait_for()
+        assert page.evaluate("document.activeElement.id") == "t1"
+        page.keyboard.press("/")
+        assert page.evaluate("document.activeElement.name") == "words"
+        assert complaints == []
+
+
+def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> None:
+    with opened(browser) as (page, complaints):
+        dialogs: list[str] = []
+        page.on("dialog", lambda dialog: (dialogs.append(dialog.message), dialog.dismiss()))
+        come_in(page, site, address, "an")
+        page.goto(f"{address}/tickets/5")
+        raw = page.locator("pre.raw").first
+        assert "<script>alert(1)</script>" in raw.inner_text()
+        assert raw.locator("b.odd").all_inner_texts() == ["⟦ESC⟧", "⟦202E⟧", "⟦BEL⟧"]
+        assert page.locator("main script").count() == 0
+        assert (dialogs, complaints) == ([], [])
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/sign-in",
+        "/tickets",
+        "/tickets/5",
+        "/search?q=nginx",
+        "/sources",
+        "/runs",
+        "/rules",
+        "/account",
+    ],
+)
+def test_pages_are_accessible(
+    browser: Browser, site: Site, address: str, path: str, scheme: str
+) -> None:
+    """axe-core finds nothing wrong at WCAG 2.2 A and AA."""
+    with opened(browser, color_scheme=scheme, bypass_csp=True) as (page, _):
+        if path != "/sign-in":
+            come_in(page, site, address, "quan")
+        page.goto(f"{address}{path}")
+        tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+        found = Axe().run(page, options={"runOnly": {"type": "tag", "values": tags}})
+        wrong = {
+            one["id"]: [node["html"][:160] for node in one["nodes"]]
+            for one in found.response["violations"]
+        }
+        assert wrong == {}
+
+
+def test_nothing_is_wider_than_a_phone(browser: Browser, site: Site, address: str) -> None:
+    with opened(browser) as (page, _):
+        come_in(page, site, address, "quan")
+        page.set_viewport_size({"width": 390, "height": 800})
+        for path in ("/tickets", "/tickets/5", "/search?q=nginx", "/sources", "/runs"):
+            page.goto(f"{address}{path}")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
