@@ -9,10 +9,9 @@ with a label comes under the label too (``cs1`` and ``Rule``). Without the seven
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from collectors.formats.parsed import Format, Grouper, Parsed
+from collectors.formats.parsed import Format, line_by_line
 
 _HEAD: Final = ("version", "vendor", "product", "device_version", "class_id", "name", "severity")
 NAMES: Final = tuple(f"cef.{name}" for name in _HEAD)
@@ -78,18 +77,4 @@ def parts(line: str) -> dict[str, str] | None:
 
 def cef() -> Format:
     """A format of CEF lines."""
-
-    def parse(lines: Sequence[str | None]) -> Parsed:
-        parsed, grouper = Parsed(), Grouper()
-        for row, line in enumerate(lines):
-            if line is None:
-                continue
-            fields = parts(line)
-            if fields is None:
-                parsed.failures[row] = "not CEF: expected CEF:0| and six bars more"
-                continue
-            grouper.add(row, tuple(fields), tuple(fields.values()))
-        parsed.groups.extend(grouper.groups())
-        return parsed
-
-    return parse
+    return line_by_line(parts, "not CEF: expected CEF:0| and six bars more")

@@ -9,10 +9,9 @@ then the attributes' keys as they are. Without the five bars: a failure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Final
 
-from collectors.formats.parsed import Format, Grouper, Parsed
+from collectors.formats.parsed import Format, line_by_line
 
 NAMES: Final = tuple(
     f"leef.{n}" for n in ("version", "vendor", "product", "device_version", "event_id")
@@ -58,18 +57,4 @@ def parts(line: str) -> dict[str, str] | None:
 
 def leef() -> Format:
     """A format of LEEF lines."""
-
-    def parse(lines: Sequence[str | None]) -> Parsed:
-        parsed, grouper = Parsed(), Grouper()
-        for row, line in enumerate(lines):
-            if line is None:
-                continue
-            fields = parts(line)
-            if fields is None:
-                parsed.failures[row] = "not LEEF: expected LEEF:1.0| and four bars more"
-                continue
-            grouper.add(row, tuple(fields), tuple(fields.values()))
-        parsed.groups.extend(grouper.groups())
-        return parsed
-
-    return parse
+    return line_by_line(parts, "not LEEF: expected LEEF:1.0| and four bars more")

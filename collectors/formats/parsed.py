@@ -64,3 +64,22 @@ class Grouper:
 
 Format = Callable[[Sequence[Any]], Parsed]
 """A compiled format: the lines of a batch (text or bytes; None for one to skip) to `Parsed`."""
+
+
+def line_by_line(parts: Callable[[str], dict[str, str] | None], failure: str) -> Format:
+    """A format whose lines are read one by one: `parts` gives a line's fields, or None for a `failure`."""
+
+    def parse(lines: Sequence[str | None]) -> Parsed:
+        parsed, grouper = Parsed(), Grouper()
+        for row, line in enumerate(lines):
+            if line is None:
+                continue
+            fields = parts(line)
+            if fields is None:
+                parsed.failures[row] = failure
+                continue
+            grouper.add(row, tuple(fields), tuple(fields.values()))
+        parsed.groups.extend(grouper.groups())
+        return parsed
+
+    return parse
