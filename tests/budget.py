@@ -39,7 +39,7 @@ _FOLDERS: Final = {
 def part_of(node: str) -> str:
     """The part of the budget that a test's time is charged to, by its id."""
     for service in ("elasticsearch", "postgres"):
-        if service in node.partition("[")[2]:  # the same test over another store or state
+        if service in node.partition("[")[2].rstrip("]").split("-"):  # over another store or state
             return _FOLDERS[service]
     folders = node.partition("::")[0].split("/")
     return _FOLDERS.get(folders[1], "unit") if len(folders) > 2 else "unit"
