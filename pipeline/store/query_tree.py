@@ -145,3 +145,8 @@ def leaves(node: Node) -> Iterator[Leaf]:
             return
         case _:
             yield node
+
+
+def field_of(leaf: Leaf) -> str:
+    """The name of the field that a leaf speaks of; empty for words and ids."""
+    return "" if isinstance(leaf, EventId | Words) else leaf.field

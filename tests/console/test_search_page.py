@@ -129,3 +129,15 @@ def test_flattening_keeps_lists_and_drops_empty_values() -> None:
 
 def test_a_value_cannot_leave_its_quotes() -> None:
     assert term("user.name", 'a" OR *:* \\') == 'user.name:"a\\" OR *:* \\\\"'
+
+
+def test_nothing_found_says_which_field_no_event_has(site: Site) -> None:
+    html = site.signed("an").get("/search?q=ip:x+AND+event.dataset:nginx.access&range=24h").text
+    said = re.findall(r"không sự kiện nào có trường <code>([^<]+)</code>", html)
+    assert said == ["ip"]
+
+
+def test_nothing_found_counts_what_fits_at_other_times(site: Site) -> None:
+    site.clock.turn(timedelta(days=3))
+    html = site.signed("an").get("/search?q=event.dataset:nginx.access&range=24h").text
+    assert 'range=30d">Trong 30 ngày qua: 240 sự kiện</a>' in html

@@ -15,8 +15,11 @@ from pipeline.console.visit import Visit
 from pipeline.model import events
 from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import Scope
+from pipeline.store.query import parse
+from pipeline.store.query_tree import field_of, leaves
 
 SIZE = 50
+LONGEST = "30d"
 FACETS = ("event.dataset", "host.name", "user.name", "source.ip")
 
 
@@ -29,7 +32,7 @@ def page(visit: Visit) -> Response:
     except UsageError as error:
         chosen = span("", "", "", now=visit.now)
         fault, detail = error.what, error.got
-    found: dict[str, Any] = {"rows": [], "next": None, "total": None, "bars": []}
+    found: dict[str, Any] = {"rows": [], "next": None, "total": None, "bars": [], "hints": None}
     if not fault and visit.request.query_params:
         try:
             found = _search(visit, query, chosen)
@@ -64,12 +67,28 @@ def _search(visit: Visit, query: str, chosen: Span) -> dict[str, Any]:
         flat = flatten(document)
         agency = first_of(flat, events.AGENCY)
         rows.append({**_line(flat), "agency": names.get(agency) or unknown(agency)})
+    total = sum(count for _, count in counts)
     return {
         "rows": rows,
         "next": found.next,
-        "total": sum(count for _, count in counts),
+        "total": total,
         "bars": bars(counts, chosen),
+        "hints": _hints(visit, query, chosen, scope) if not total else None,
     }
+
+
+def _hints(visit: Visit, query: str, chosen: Span, scope: Scope) -> dict[str, Any]:
+    """Why nothing was found: events of other times, and fields that no event has."""
+    longest = span(LONGEST, "", "", now=visit.now).when
+    fields_asked = dict.fromkeys(name for leaf in leaves(parse(query)) if (name := field_of(leaf)))
+    absent = [
+        name
+        for name in fields_asked
+        if not visit.store.count(f"_exists_:{name}", scope=scope, when=longest)
+    ]
+    shorter = chosen.preset and chosen.preset != LONGEST
+    more = visit.store.count(query, scope=scope, when=longest) if shorter and not absent else 0
+    return {"absent": absent, "more": more, "longest": LONGEST}
 
 
 def _line(flat: dict[str, Any]) -> dict[str, Any]:
