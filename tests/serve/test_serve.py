@@ -21,6 +21,7 @@ from pipeline.model.clock import utc_now
 from pipeline.serve.health import health_endpoint
 from pipeline.serve.installation import open_home
 from pipeline.serve.pulse import RoleHealth, read_pulses
+from pipeline.serve.supervisor import ROLES
 from pipeline.state.tables.register import SourceSeen
 
 
@@ -96,7 +97,7 @@ def test_a_line_becomes_one_ticket_though_every_role_is_killed_on_the_way(
 
             return {row.role: row.pid for row in session.query(Pulse)}
 
-    until(lambda: len(pids()) == 4)
+    until(lambda: set(pids()) == set(ROLES))
     lines = [json.dumps(EVENT | {"Number": n}).encode() for n in range(6)]
     for line in lines:
         until(lambda line=line: server.send(key, line))  # type: ignore[misc]
