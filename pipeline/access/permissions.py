@@ -41,6 +41,8 @@ ticket.close     all      -        -        all            all       all
 ticket.reopen    all      -        -        all            all       all
 ticket.merge     all      -        -        all            all       all
 operation.read   all      -        all      all            all       all
+retention.run    -        -        -        all            all       all
+hold.write       -        -        -        all            all       -
 token.issue      all      own      all      all            all       -
 person.read      -        -        all      all            all       -
 person.write     -        -        -        all            all       -

@@ -1,4 +1,4 @@
-"""``config`` and ``doctor``: what is set, and what is wrong."""
+"""``config``: what is set."""
 
 from __future__ import annotations
 
@@ -8,15 +8,14 @@ from typing import Any
 
 import typer
 
-from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
+from pipeline.cli.options import Home, Json
+from pipeline.cli.output import show_one
 
 config = typer.Typer(no_args_is_help=True, help="Settings.")
 
 
 def attach(app: typer.Typer) -> None:
     app.add_typer(config, name="config")
-    app.command("doctor")(doctor)
 
 
 @config.command("show")
@@ -36,17 +35,6 @@ def check(home: Home = None) -> None:
 
     load_settings(home_folder(home), os.environ)
     typer.echo("ok")
-
-
-def doctor(home: Home = None, as_json: Json = False) -> None:
-    """Look at everything that can go wrong; exit code 4 if something is."""
-    from pipeline.serve.doctor import examine
-
-    with opened(home) as here:
-        found = examine(here)
-    show_list([dataclasses.asdict(one) for one in found], as_json=as_json)
-    if any(one.state == "bad" for one in found):
-        raise typer.Exit(4)
 
 
 def _plain(value: Any) -> Any:

@@ -1,28 +1,50 @@
-"""What an operator does to keep the system: ``backup``, ``restore``."""
+"""What an operator does to keep the system: ``doctor``, ``backup``, ``restore``, ``retention``."""
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_one
-from pipeline.model.clock import utc_now
-from pipeline.model.errors import RefusedError
+from pipeline.cli.output import show_list, show_one
+from pipeline.model.clock import CITY_ZONE, utc_now
+from pipeline.model.errors import RefusedError, UsageError
+from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
     from pipeline.serve.backup import Report
 
 
+retention = typer.Typer(
+    no_args_is_help=True, help="How long events are kept, and what was deleted."
+)
+
+
 def attach(app: typer.Typer) -> None:
+    app.command("doctor")(doctor)
     app.command("backup")(backup)
     app.command("restore")(restore)
+    app.add_typer(retention, name="retention")
+
+
+def doctor(home: Home = None, as_json: Json = False) -> None:
+    """Look at everything that can go wrong, and say what to do; exit code 3 if something is."""
+    from pipeline.serve.doctor import examine_home
+    from pipeline.serve.installation import home_folder
+
+    found = examine_home(home_folder(home), utc_now())
+    rows = [{"state": one.state, **dataclasses.asdict(one)} for one in found]
+    show_list(rows, as_json=as_json)
+    if any(one.state == "fail" for one in found):
+        raise typer.Exit(3)
 
 
 def backup(
@@ -54,6 +76,117 @@ def restore(
     with _bar() as progress:
         done = restore_(file, home_folder(home), environ=dict(os.environ), progress=progress)
     _show(done, as_json=as_json, what="the restored home lacks")
+
+
+@retention.command("show")
+def show(home: Home = None, as_json: Json = False) -> None:
+    """Per agency what is kept how long; holds; the last deletions."""
+    from pipeline.serve.retention import Floors, agencies_of, disposals
+    from pipeline.store.holds import list_holds
+
+    now = utc_now()
+    with opened(home) as here:
+        settings, floors = here.settings.retention, Floors.in_force(now.date())
+        held = list_holds(here.state, OPERATOR)
+        kept = []
+        for one in agencies_of(here.state):
+            floor = 0 if one.drill else (now - floors.moment(one, settings, now)).days
+            days = settings.drill_days if one.drill else max(settings.days, floor)
+            kept.append(
+                {
+                    "agency": one.id, "level": one.level or None, "drill": one.drill,
+                    "days": days, "at_least": floor,
+                    "holds": sum(hold.agency == one.id for hold in held),
+                }
+            )  # fmt: skip
+        gone = [
+            {
+                "at": one.at, "agency": one.agency, "before": one.before, "reason": one.reason,
+                "by": one.by, "events": "cut off" if one.events is None else one.events,
+            }
+            for one in disposals(here.state, OPERATOR)
+        ]  # fmt: skip
+    holds = [
+        {
+            "id": one.id, "agency": one.agency, "first": one.first_time, "last": one.last_time,
+            "reason": one.reason, "by": one.by, "at": one.at,
+        }
+        for one in held
+    ]  # fmt: skip
+    if as_json:
+        show_one(
+            {"policy": floors.source, "agencies": kept, "holds": holds, "disposals": gone},
+            as_json=True,
+        )
+        return
+    for title, rows in (("agencies", kept), ("holds", holds), ("disposals", gone)):
+        if rows:
+            typer.echo(f"-- {title}")
+            show_list(rows, as_json=False)
+
+
+@retention.command("run")
+def run(home: Home = None, as_json: Json = False) -> None:
+    """Delete now what has reached its age, rather than at night."""
+    from pipeline.serve.retention import run_now
+
+    with opened(home) as here:
+        done = run_now(here.state, here.store, OPERATOR, here.settings.retention, now=utc_now())
+        here.store.sweep(utc_now())
+    show_list(
+        [
+            {"agency": one.agency, "before": one.before, "reason": one.reason, "events": gone}
+            for one, gone in done
+        ],
+        as_json=as_json,
+    )
+
+
+@retention.command("hold")
+def hold(
+    agency: str,
+    first: Annotated[str, typer.Option("--from", help="ISO 8601; a day is the city's.")],
+    last: Annotated[str, typer.Option("--to", help="ISO 8601; a day is held to its end.")],
+    reason: Annotated[str, typer.Option(help="The order or the case.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Keep the agency's events of this time, whatever their age and however full the disk."""
+    from pipeline.store.holds import place_hold
+
+    begin, end = _moment(first, "--from"), _moment(last, "--to", end=True)
+    with opened(home) as here:
+        made = place_hold(
+            here.state, OPERATOR, agency=agency, first=begin, last=end, reason=reason, now=utc_now()
+        )
+    show_one({"hold": made}, as_json=as_json)
+
+
+@retention.command("release")
+def release(hold: str, home: Home = None) -> None:
+    """Let a hold go; what it kept is then deleted at its age."""
+    from pipeline.store.holds import release_hold
+
+    with opened(home) as here:
+        release_hold(here.state, OPERATOR, hold, now=utc_now())
+
+
+def _moment(text: str, where: str, *, end: bool = False) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UsageError(
+            "this is no time",
+            where=where,
+            got=text,
+            expected="2026-11-24 or 2026-11-24T09:00+07:00",
+        ) from error
+    if len(text) <= len("2026-11-24"):
+        day = moment.replace(tzinfo=CITY_ZONE)
+        return day + timedelta(days=1, microseconds=-1) if end else day
+    if moment.tzinfo is None:
+        raise UsageError("the time needs a zone", where=where, got=text, expected=f"{text}+07:00")
+    return moment
 
 
 def _show(done: Report, *, as_json: bool, what: str) -> None:

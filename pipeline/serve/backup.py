@@ -93,6 +93,8 @@ def back_up(here: Installation, target: Path, *, now: datetime, progress: Progre
                 of_lake, _, inside = name.partition("/")
                 if of_lake == "lake" and digest != named.files[inside]:
                     missing.append(f"{name} is not what was written once")
+    with here.state.begin() as session:  # for the doctor, who asks how old the last one is
+        session.merge(Meta(name="backup", value={"at": head["taken"], "path": str(target)}))
     return Report(
         target, writer.members, target.stat().st_size, head["taken"], tuple(sorted(missing))
     )

@@ -1,78 +1,68 @@
-"""What is wrong, and what to do: each finding names its remedy."""
+"""What is wrong, and what to do: every part is looked at, whatever the others say.
+
+In: a home. Out: a `Symptom` a line, in the order in which data flow. A check that fails to look is a
+symptom itself.
+"""
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Literal
 
-from pipeline.model.clock import utc_now
-from pipeline.serve.installation import Installation
-from pipeline.serve.pulse import read_pulses
-from pipeline.state.alarms import open_alarms
-
-UDP_BUFFER = 4 * 1024 * 1024
-_RMEM_MAX = Path("/proc/sys/net/core/rmem_max")
+from pipeline.model.errors import FaultsError, ThapCanhError
+from pipeline.serve import flow_checks, host_checks
+from pipeline.serve.installation import Installation, open_home
+from pipeline.serve.symptoms import Symptom
 
 
-@dataclass(frozen=True, slots=True)
-class Symptom:
-    """`state`: ok, note or bad. `remedy` is empty where all is well."""
-
-    part: str
-    state: Literal["ok", "note", "bad"]
-    found: str
-    remedy: str = ""
-
-
-def examine(here: Installation) -> list[Symptom]:
-    return [*_disk(here), *_roles(here), *_alarms(here), *_udp(here, _RMEM_MAX), *_store(here)]
-
-
-def _disk(here: Installation) -> Iterator[Symptom]:
-    usage = shutil.disk_usage(here.settings.home)
-    share = usage.used / usage.total
-    full = share > here.settings.retention.disk_share
-    yield Symptom(
-        "disk", "bad" if full else "ok", f"{share:.0%} used, {usage.free // 2**20} MiB free",
-        "free space, or lower retention.days" if full else "",
-    )  # fmt: skip
+def examine_home(home: Path, now: datetime) -> list[Symptom]:
+    """As `examine`, of a home that perhaps cannot be opened."""
+    try:
+        here = open_home(home, create=False)
+    except FaultsError as error:
+        faults = [Symptom("settings", "fail", str(one), one.remedy) for one in error.faults]
+        return [*host_checks.versions(), *faults]
+    except ThapCanhError as error:
+        return [*host_checks.versions(), _told("home", error)]
+    try:
+        return examine(here, now)
+    finally:
+        here.close()
 
 
-def _roles(here: Installation) -> Iterator[Symptom]:
-    pulses = read_pulses(here.state, now=utc_now(), stuck_after=here.settings.serve.stuck_after)
-    if not pulses:
-        yield Symptom("roles", "note", "none has run in this home yet", "thapcanh serve")
-    for pulse in pulses:
+def examine(here: Installation, now: datetime) -> list[Symptom]:
+    checks: list[tuple[str, Callable[[], Iterable[Symptom]]]] = [
+        ("versions", host_checks.versions),
+        ("modes", lambda: host_checks.secrets(here)),
+        ("clock", lambda: host_checks.clock(here, now)),
+        ("disk", lambda: host_checks.storage(here)),
+        ("limits", lambda: host_checks.limits(here)),
+        ("ports", lambda: host_checks.ports(here)),
+        ("state", lambda: host_checks.database(here)),
+        ("roles", lambda: flow_checks.roles(here, now)),
+        ("spool", lambda: flow_checks.spool(here)),
+        ("store", lambda: flow_checks.store(here)),
+        ("runs", lambda: flow_checks.runs(here)),
+        ("dead letters", lambda: flow_checks.letters(here)),
+        ("outbox", lambda: flow_checks.outbox(here)),
+        ("backup", lambda: flow_checks.keeping(here, now)),
+        ("alarms", lambda: flow_checks.alarms(here)),
+    ]
+    return [symptom for name, look in checks for symptom in _looked(name, look)]
+
+
+def _looked(name: str, look: Callable[[], Iterable[Symptom]]) -> Iterator[Symptom]:
+    try:
+        yield from list(look())
+    except ThapCanhError as error:
+        yield _told(name, error)
+    except Exception as error:  # noqa: BLE001 - the doctor has more to look at
         yield Symptom(
-            f"role {pulse.role}", "note" if pulse.reason else "ok", pulse.reason or "alive",
-            "thapcanh serve, then the role's log" if pulse.reason else "",
-        )  # fmt: skip
+            name, "fail", f"cannot be looked at: {error}", "see whether the disk can be read"
+        )
 
 
-def _alarms(here: Installation) -> Iterator[Symptom]:
-    for alarm in open_alarms(here.state):
-        yield Symptom(f"alarm {alarm.key}", "bad", alarm.message, "see the role's log")
-
-
-def _udp(here: Installation, path: Path) -> Iterator[Symptom]:
-    if (
-        not any(one.kind == "syslog_udp" for one in here.settings.collect.listeners)
-        or not path.exists()
-    ):
-        return
-    limit = int(path.read_text())
-    small = limit < UDP_BUFFER
-    yield Symptom(
-        "udp buffer", "note" if small else "ok", f"net.core.rmem_max = {limit}",
-        f"sysctl -w net.core.rmem_max={UDP_BUFFER}" if small else "",
-    )  # fmt: skip
-
-
-def _store(here: Installation) -> Iterator[Symptom]:
-    health = here.store.health()
-    yield Symptom(
-        "store", "ok" if health.status == "ok" else "bad", "; ".join(health.notes) or health.status
-    )
+def _told(part: str, error: ThapCanhError) -> Symptom:
+    found = str(error).removesuffix(f". {error.remedy}") if error.remedy else str(error)
+    return Symptom(part, "fail", found, error.remedy)

@@ -50,15 +50,17 @@ def _collect(here: Installation, stop: threading.Event) -> None:
 
 
 def _normalise(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.keeper import Keeper
     from pipeline.serve.settling import Settling
 
     heart = Heart(here.state, "normalise")
     heart.beat()  # who hangs in its first batch must have been alive to be missed
     settling = Settling(here, heart)
-    here.store.sweep(utc_now())
+    keeper = Keeper(here, utc_now())
     while not stop.is_set():
         moved = settling.turn(stop)
         heart.beat()
+        moved = keeper.turn(utc_now()) or moved
         if not moved:
             stop.wait(here.settings.normalise.interval)
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
+from pipeline.serve.disk import trouble
 from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import RoleHealth, read_pulses
 from pipeline.state.alarms import close_alarm, raise_alarm
@@ -89,7 +90,9 @@ class Supervisor:
             for child in self._children.values()
             if child.falls >= 3 and (child.process is None or child.process.poll() is not None)
         ]
-        return down + [health for health in self._pulses() if health.reason]
+        full = trouble(self._installation.settings)
+        disk = [RoleHealth("disk", "", full, 0, now)] if full else []
+        return down + disk + [health for health in self._pulses() if health.reason]
 
     def pids(self) -> dict[str, int]:
         return {c.role: c.process.pid for c in self._children.values() if c.process is not None}

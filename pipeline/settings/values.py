@@ -105,13 +105,16 @@ class ConsoleSettings:
 class RetentionSettings:
     """Days that events are kept, and the share of the disk past which deletion starts early.
 
-    Past `disk_share` drill data go first, then what is older than `floor_days` and not held; if
-    nothing may go, receivers push back and the alarm goes out.
+    Deletion begins at `at` (HH:MM by the city's clocks) and on start. Past `disk_share` drill data go
+    first, then what is older than its agency's floor and not held; if nothing may go, receivers push
+    back and the alarm goes out. The floor of an agency follows from its system level
+    (`config/policies/retention.yml`); `floor_days` is that of one without a recorded level.
     """
 
     days: int = 365
     floor_days: int = 365
     drill_days: int = 7
+    at: str = "03:00"
     disk_share: float = 0.85
     every_minutes: int = 15
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -35,14 +36,28 @@ def small_home(home: Path) -> Installation:
     return here
 
 
-def line(number: int) -> Draft:
+def line(number: int, received: datetime | None = None, source: str = "p1-win") -> Draft:
     body = json.dumps(EVENT | {"Number": number}).encode()
-    return Draft("p1-win", to_micros(utc_now()), body)
+    return Draft(source, to_micros(received or utc_now()), body)
 
 
-def spool(here: Installation, *numbers: int) -> None:
+def spool(
+    here: Installation, *numbers: int, received: datetime | None = None, source: str = "p1-win"
+) -> None:
     with SpoolWriter(here.settings.spool, NODE) as writer:
-        writer.append([line(number) for number in numbers])
+        writer.append([line(number, received, source) for number in numbers])
+
+
+def another_agency(here: Installation, agency: str, *, level: int = 0, drill: bool = False) -> None:
+    """With a source `AGENCY-win`."""
+    add_agency(
+        here.state, OPERATOR, agency=agency, name_vi=agency, name_en=agency, level=level,
+        drill=drill, now=utc_now(),
+    )  # fmt: skip
+    add_source(
+        here.state, OPERATOR, source=f"{agency}-win", agency=agency, product="windows",
+        known_products=("windows",), with_key=False, now=utc_now(),
+    )  # fmt: skip
 
 
 def work_off(here: Installation) -> None:

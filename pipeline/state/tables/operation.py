@@ -55,3 +55,20 @@ class Alarm(Base):
     opened: Mapped[datetime]
     seen: Mapped[datetime]
     closed: Mapped[datetime | None]
+
+
+class Disposal(Base):
+    """Events that retention deleted: whose, those received before when, how many, why, by whom.
+
+    `reason`: age, drill, disk. `events` is None while the deletion is under way, or was cut off.
+    """
+
+    __tablename__ = "disposal"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    agency: Mapped[str] = mapped_column(String(64), index=True)
+    before: Mapped[datetime]
+    reason: Mapped[str] = mapped_column(String(16))
+    by: Mapped[str]
+    at: Mapped[datetime] = mapped_column(index=True)
+    events: Mapped[int | None]

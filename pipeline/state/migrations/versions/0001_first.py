@@ -95,6 +95,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("key", "actor", name=op.f("pk_deed")),
     )
     op.create_table(
+        "disposal",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("before", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(length=16), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("events", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_disposal")),
+    )
+    with op.batch_alter_table("disposal", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_disposal_agency"), ["agency"], unique=False)
+        batch_op.create_index(batch_op.f("ix_disposal_at"), ["at"], unique=False)
+
+    op.create_table(
         "file_range",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
