@@ -1,241 +1,248 @@
-"""The values of a table, asked leaf by leaf: each distinct value is looked at once, whatever rows hold it.
+"""A table of events as the matcher reads it: columns taken apart once, each distinct value looked at once.
 
-In: an Arrow table of events, and leaves whose fields are columns of it. Out: a mask of rows per leaf.
+In: an Arrow table. Out: per column its distinct values, which row holds which, and rows as records.
 A name that is no column is looked for in `thapcanh.extra`; one that is nowhere is missing in every row.
-Literals of one field are searched together by an Aho-Corasick automaton over the folded values;
-regular expressions (RE2) are asked only for rows that still matter, and each value once.
+
+    record = batch.record(7)
+    record["winlog.event_data.Image"]       # "c:\\windows\\system32\\cmd.exe", folded; () when missing;
+                                            # a tuple when the row holds several values
+    record[raw("winlog.event_data.Image")]  # the same as it came
+    record[KEYWORDS]                        # every value of the record, folded
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import unicodedata
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any, Final
 
-import ahocorasick
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.detect.question import question
 from pipeline.detect.record import record_values
-from pipeline.detect.reference import refers
-from pipeline.detect.text import fold, texts
-from pipeline.detect.tree import And, Const, Leaf, Node, Not
+from pipeline.detect.text import as_text, fold, texts
 from pipeline.model import events
 from pipeline.model.errors import UsageError
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
-LITERAL_OPS: Final = frozenset({"eq", "contains", "startswith", "endswith"})
-_CHEAP: Final = LITERAL_OPS | {"null", "exists"}
-KEYWORDS: Final = ""  # the name of the pseudo-field that holds every value of a record
+Bytes = npt.NDArray[np.uint8]
+Texts = str | tuple[str, ...]
+NONE: Final[Ints] = np.zeros(0, dtype=np.int64)
+KEYWORDS: Final = ""
+"""The name of the pseudo-column that holds every value of a record."""
 
 
-class Field:
-    """The distinct values of one field of a table, and the rows that hold them."""
-
-    def __init__(self, size: int, rows: Ints, codes: Ints, values: Sequence[Any]) -> None:
-        self._size, self.rows, self.codes, self.values = size, rows, codes, values
-        self._asked: dict[Leaf, tuple[Mask, Mask]] = {}
-
-    @cached_property
-    def variants(self) -> list[tuple[str, ...]]:
-        return [texts(value) for value in self.values]
-
-    @cached_property
-    def folded(self) -> list[tuple[str, ...]]:
-        return [tuple(map(fold, each)) for each in self.variants]
-
-    @cached_property
-    def present(self) -> Mask:
-        mask = np.zeros(self._size, dtype=np.bool_)
-        mask[self.rows] = True
-        return mask
-
-    def rows_of(self, verdicts: Mask) -> Mask:
-        mask = np.zeros(self._size, dtype=np.bool_)
-        mask[self.rows[verdicts[self.codes]]] = True
-        return mask
-
-    def literals(self, search: Search) -> dict[Leaf, Mask]:
-        """The rows of every literal leaf that hits something."""
-        found: dict[Leaf, list[int]] = {}
-        for code, each in enumerate(self.folded):
-            for text in each:
-                for leaf in search.hits(text):
-                    found.setdefault(leaf, []).append(code)
-        masks = {}
-        for leaf, codes in found.items():
-            verdicts = np.zeros(len(self.values), dtype=np.bool_)
-            verdicts[codes] = True
-            masks[leaf] = self.rows_of(verdicts)
-        return masks
-
-    def ask(self, leaf: Leaf, among: Mask, test: Callable[[str], bool]) -> Mask:
-        """The rows of `among` of which some value passes; each value is tested once a leaf."""
-        known, verdicts = self._asked.setdefault(
-            leaf, (np.zeros(len(self.values), np.bool_), np.zeros(len(self.values), np.bool_))
-        )
-        wanted = np.unique(self.codes[among[self.rows]])
-        for code in wanted[~known[wanted]]:
-            verdicts[code] = any(map(test, self.variants[code]))
-        known[wanted] = True
-        return self.rows_of(verdicts) & among
-
-    def texts_at(self, row: int) -> tuple[str, ...]:
-        """The folded texts of one row."""
-        return tuple(text for code in self.codes[self.rows == row] for text in self.folded[code])
+def raw(name: str) -> str:
+    """The key under which a record gives a column's texts as they came."""
+    return "\0" + name
 
 
-class Search:
-    """All uncased literals of one field, searched for at once."""
+class Record(dict[str, Texts]):
+    """What one row, or one distinct value, says; every text is made when first asked for."""
 
-    def __init__(self, leaves: Iterable[Leaf]) -> None:
-        self._equal: dict[str, list[Leaf]] = {}
-        inside: dict[str, list[Leaf]] = {}
-        self._always: list[Leaf] = []  # `contains ''`: true of every value
-        for leaf in leaves:
-            if leaf.op == "eq":
-                self._equal.setdefault(leaf.arg, []).append(leaf)
-            elif leaf.arg:
-                inside.setdefault(leaf.arg, []).append(leaf)
-            else:
-                self._always.append(leaf)
-        self._automaton = ahocorasick.Automaton() if inside else None
-        if self._automaton is not None:
-            for text, found in inside.items():
-                self._automaton.add_word(text, (len(text), found))
-            self._automaton.make_automaton()
+    __slots__ = ("_read",)
 
-    def hits(self, text: str) -> set[Leaf]:
-        found = set(self._always)
-        found.update(self._equal.get(text, ()))
-        if self._automaton is not None:
-            last = len(text) - 1
-            for end, (length, leaves) in self._automaton.iter(text):
-                for leaf in leaves:
-                    if (
-                        leaf.op == "contains"
-                        or (leaf.op == "startswith" and end == length - 1)
-                        or (leaf.op == "endswith" and end == last)
-                    ):
-                        found.add(leaf)
+    def __init__(self, read: Callable[[str], Any]) -> None:
+        self._read = read
+
+    def __missing__(self, key: str) -> Texts:
+        cased = key[:1] == "\0"
+        value = self._read(key[1:] if cased else key)
+        if value.__class__ is str and value.isascii():
+            found: Texts = value if cased else value.lower()
+        else:
+            many = texts(value) if cased else tuple(map(fold, texts(value)))
+            found = many[0] if len(many) == 1 else many
+        self[key] = found
         return found
 
 
-class Rows:
-    """A table under evaluation: fields are read when first asked for."""
+class Column:
+    """One column. `codes` gives each row's place among the distinct `values`, -1 for a missing one.
 
-    def __init__(self, table: pa.Table, searches: Mapping[str, Search]) -> None:
-        self._table, self._searches = table, searches
-        self.size = table.num_rows
-        self._none = np.zeros(self.size, dtype=np.bool_)
-        self._fields: dict[str, Field] = {}
-        self._literals: dict[str, dict[Leaf, Mask]] = {}
+    A column of lists has a code for each item, and `owners` says in which row it stands.
+    """
 
-    def select(self, node: Node, among: Mask) -> Mask:
-        """The rows of `among` for which the tree holds."""
-        if isinstance(node, Const):
-            return among if node.value else self._none
-        if isinstance(node, Leaf):
-            return self._leaf(node, among)
-        if isinstance(node, Not):
-            return among & ~self.select(node.child, among)
-        if isinstance(node, And):
-            for child in _cheap_first(node.children):
-                if not among.any():
-                    return self._none
-                among = self.select(child, among)
-            return among
-        found = self._none
-        for child in _cheap_first(node.children):
-            found = found | self.select(child, among & ~found)
-        return found
+    def __init__(self, name: str, array: Any) -> None:
+        self.name, self.size = name, len(array)
+        self._array = array
+        self.owners: Ints | None = None
+        self._values: dict[int, Record] = {}
 
-    def field(self, name: str) -> Field:
-        if name not in self._fields:
-            read = _keywords if name == KEYWORDS else _column
-            self._fields[name] = read(self._table, name)
-        return self._fields[name]
+    def at(self, row: int) -> Any:
+        return self._array[row].as_py()
 
-    def _leaf(self, leaf: Leaf, among: Mask) -> Mask:
-        name = leaf.field or KEYWORDS
-        if leaf.op in LITERAL_OPS and not leaf.cased:
-            if name not in self._literals:
-                self._literals[name] = self.field(name).literals(self._searches[name])
-            return self._literals[name].get(leaf, self._none) & among
-        field = self.field(name)
-        if leaf.op == "null":
-            return among & ~field.present
-        if leaf.op == "exists":
-            return among & field.present
-        if leaf.op.startswith("ref_"):
-            return self._reference(leaf, field, among & field.present)
-        return field.ask(leaf, among & field.present, question(leaf))
+    @property
+    def lists(self) -> bool:
+        return bool(pa.types.is_nested(self._array.type))
 
-    def _reference(self, leaf: Leaf, field: Field, among: Mask) -> Mask:
-        other = self.field(leaf.arg)
-        found = self._none.copy()
-        for row in map(int, np.flatnonzero(among)):
-            ours, theirs = field.texts_at(row), other.texts_at(row)
-            found[row] = any(refers(leaf.op, one, two) for one in ours for two in theirs)
-        return found
+    @cached_property
+    def _encoded(self) -> tuple[Ints, Any]:
+        array = self._array
+        if self.lists:
+            full = pc.is_valid(items := pc.list_flatten(array)).to_numpy(zero_copy_only=False)
+            owners = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
+            self.owners = owners[full]
+            array = pc.drop_null(items)
+        encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
+        codes = encoded.indices
+        if codes.null_count:
+            codes = pc.fill_null(codes, -1)
+        return codes.to_numpy(zero_copy_only=False), _as_texts(encoded.dictionary)
 
+    @property
+    def codes(self) -> Ints:
+        return self._encoded[0]
 
-def _cheap_first(children: Sequence[Node]) -> list[Node]:
-    return sorted(children, key=_cost)
+    @property
+    def values(self) -> Any:
+        """The distinct texts as they came, an Arrow array."""
+        return self._encoded[1]
 
+    @cached_property
+    def counts(self) -> Ints:
+        """How many rows hold each distinct value."""
+        codes = self.codes
+        return np.bincount(codes[codes >= 0], minlength=len(self.values))
 
-def _cost(node: Node) -> int:
-    if isinstance(node, Leaf):
-        return 0 if node.op in _CHEAP and not node.cased else 9 if node.op == "re" else 3
-    if isinstance(node, Const):
-        return 0
-    return 1 + max(
-        _cost(child) for child in ((node.child,) if isinstance(node, Not) else node.children)
-    )
+    @cached_property
+    def folded(self) -> tuple[Any, Ints]:
+        """All texts to be searched, folded, and the place of each among the distinct values: a value
+        that is not in NFC is there twice."""
+        values = self.values
+        base = np.arange(len(values), dtype=np.int64)
+        lower = pc.ascii_lower(values)
+        plain = pc.string_is_ascii(values)
+        if pc.all(plain, min_count=0).as_py():
+            return lower, base
+        odd = np.flatnonzero(~plain.to_numpy(zero_copy_only=False))
+        given = values.take(pa.array(odd)).to_pylist()
+        made = pa.array(map(fold, given), pa.large_string())
+        lower = pc.replace_with_mask(lower, pc.invert(plain), made)
+        second = [n for n, text in enumerate(given) if not unicodedata.is_normalized("NFC", text)]
+        more = [fold(unicodedata.normalize("NFC", given[n])) for n in second]
+        both = pa.concat_arrays([lower, pa.array(more, pa.large_string())])
+        return both, np.concatenate([base, odd[second]])
 
+    def value(self, code: int) -> Record:
+        """One distinct value as a record that has this column only."""
+        known = self._values.get(code)
+        if known is None:
+            known = self._values[code] = Record(lambda _name: self.values[code].as_py())
+        return known
 
-def _column(table: pa.Table, name: str) -> Field:
-    if name in table.column_names:
-        return _field_of(table.column(name).combine_chunks())
-    if events.EXTRA in table.column_names and table.num_rows:
-        found = pc.map_lookup(table.column(events.EXTRA).combine_chunks(), name, "first")
-        return _field_of(found)
-    return Field(table.num_rows, _ints([]), _ints([]), [])
-
-
-def _field_of(array: Any) -> Field:
-    size = len(array)
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
-        rows = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
-        array = pc.list_flatten(array)
-        full = pc.is_valid(array).to_numpy(zero_copy_only=False)
-        rows = rows[full]
-    else:
-        rows = np.flatnonzero(pc.is_valid(array).to_numpy(zero_copy_only=False)).astype(np.int64)
-    encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
-    codes = pc.drop_null(encoded.indices).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Field(size, rows, codes, encoded.dictionary.to_pylist())
+    def rows_of(self, code: Ints, leaf: Ints) -> tuple[Ints, Ints]:
+        """Pairs (distinct value, leaf) → pairs (row, leaf)."""
+        order = np.argsort(code, kind="stable")
+        code, leaf = code[order], leaf[order]
+        hit = np.zeros(len(self.values) + 1, dtype=np.bool_)  # the last place is that of code -1
+        hit[code] = True
+        spots = np.flatnonzero(hit[self.codes])
+        held = self.codes[spots]
+        first = np.searchsorted(code, held, side="left")
+        count = np.searchsorted(code, held, side="right") - first
+        rows = spots if self.owners is None else self.owners[spots]
+        return np.repeat(rows, count), leaf[spread(first, count)]
 
 
-def _keywords(table: pa.Table, _name: str) -> Field:
-    """Every value of the record as it came, whatever its field: what a rule's keywords are sought in."""
-    if events.ORIGINAL not in table.column_names:
-        raise UsageError("keywords are sought in a column that was not read", got=events.ORIGINAL)
-    places: dict[str, int] = {}
-    rows: list[int] = []
-    codes: list[int] = []
-    for row, original in enumerate(table.column(events.ORIGINAL).to_pylist()):
-        for value in record_values(original):
-            rows.append(row)
-            codes.append(places.setdefault(value, len(places)))
-    return Field(table.num_rows, _ints(rows), _ints(codes), list(places))
+class Batch:
+    """The columns and rows of one table, each made when first asked for."""
+
+    def __init__(self, table: pa.Table) -> None:
+        self.table, self.size = table, table.num_rows
+        self._names = frozenset(table.column_names)
+        self._columns: dict[str, Column | None] = {}
+        self._records: dict[int, Record] = {}
+
+    def column(self, name: str) -> Column | None:
+        """None for a column in which no row of the batch has a value."""
+        if name not in self._columns:
+            array = self._read(name)
+            whole = None if array is None or array.null_count == self.size else array
+            self._columns[name] = None if whole is None else Column(name, _one_array(whole))
+        return self._columns[name]
+
+    def _read(self, name: str) -> Any:
+        if name in self._names:
+            return self.table.column(name)
+        if name in self._rest:
+            return pc.map_lookup(
+                self.table.column(events.EXTRA).combine_chunks(), pa.scalar(name), "first"
+            )
+        return None
+
+    @cached_property
+    def _rest(self) -> frozenset[str]:
+        """The names that occur in `thapcanh.extra`."""
+        if events.EXTRA not in self._names:
+            return frozenset()
+        column = self.table.column(events.EXTRA)
+        if not pa.types.is_map(column.type):
+            return frozenset()
+        keys = (pc.unique(_map_keys(chunk)).to_pylist() for chunk in column.chunks)
+        return frozenset(key for each in keys for key in each)
+
+    @cached_property
+    def originals(self) -> Any:
+        """`event.original` as one array of texts."""
+        if events.ORIGINAL not in self._names:
+            raise UsageError("keywords are sought in a column that was not read", got=events.ORIGINAL)  # fmt: skip
+        return _one_array(self.table.column(events.ORIGINAL)).cast(pa.large_string())
+
+    def record(self, row: int) -> Record:
+        known = self._records.get(row)
+        if known is None:
+            known = self._records[row] = Record(lambda name: self._value(row, name))
+        return known
+
+    def _value(self, row: int, name: str) -> Any:
+        if name == KEYWORDS:
+            return list(record_values(self.originals[row].as_py()))
+        column = self.column(name)
+        return None if column is None else column.at(row)
 
 
-def _ints(values: Sequence[int]) -> Ints:
-    return np.asarray(values, dtype=np.int64)
+def spread(first: Ints, count: Ints) -> Ints:
+    """The places `first[i] … first[i] + count[i] - 1` of every i, one after the other."""
+    total = int(count.sum())
+    ends = np.cumsum(count)
+    return np.arange(total, dtype=np.int64) + np.repeat(first - ends + count, count)
+
+
+def bounds_of(array: Any) -> tuple[Bytes, Ints]:
+    """A large-string array's bytes, one text after the other, and the bounds of each text in them."""
+    bounds = np.frombuffer(array.buffers()[1], dtype=np.int64, count=len(array) + 1, offset=8 * array.offset)  # fmt: skip
+    buffer = array.buffers()[2]
+    if buffer is None:
+        return np.zeros(0, dtype=np.uint8), bounds
+    data = np.frombuffer(buffer, dtype=np.uint8)[bounds[0] : bounds[-1]]
+    return data, bounds - bounds[0]
+
+
+def _one_array(column: Any) -> Any:
+    """One Arrow array of a column whatever its chunks; text as large text, so that it always fits."""
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks == 1:
+            return column.chunk(0)
+        kind = column.type
+        if pa.types.is_string(kind):
+            column = column.cast(pa.large_string())
+        column = column.combine_chunks()
+    return column
+
+
+def _as_texts(values: Any) -> Any:
+    kind = values.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_integer(kind):
+        return values.cast(pa.large_string())
+    return pa.array(map(as_text, values.to_pylist()), pa.large_string())
+
+
+def _map_keys(chunk: Any) -> Any:
+    """The keys of a slice of a map column (`chunk.keys` gives those of the whole)."""
+    start, stop = chunk.offsets[0].as_py(), chunk.offsets[len(chunk)].as_py()
+    return chunk.keys.slice(start, stop - start)

@@ -11,17 +11,15 @@ feeds, a field without a column, a placeholder without values.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from pipeline.detect.columnar import KEYWORDS, LITERAL_OPS, Ints, Mask, Rows, Search
+from pipeline.detect.routed import Routed
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import FieldMap, Route, Taxonomy
-from pipeline.detect.tree import FALSE, Leaf, Node, all_of, any_of, leaves, rebuild
+from pipeline.detect.tree import FALSE, Leaf, Node, leaves, rebuild
 from pipeline.model import events
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
@@ -29,77 +27,56 @@ from pipeline.model.ids import content_hash
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from pipeline.detect.columnar import Ints
+    from pipeline.detect.matcher import Matcher
+
 VERSION = "1"  # of what a compiled set decides; a change makes every rule set a new one
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The rules that read one kind of event, with their trees in column names."""
-
-    datasets: tuple[str, ...]
-    where: Node
-    rules: tuple[tuple[int, Node], ...]
-
-    @cached_property
-    def searches(self) -> dict[str, Search]:
-        asked: dict[str, dict[Leaf, None]] = {}
-        for tree in (self.where, *(tree for _, tree in self.rules)):
-            for leaf in leaves(tree):
-                if leaf.op in LITERAL_OPS and not leaf.cased:
-                    asked.setdefault(leaf.field or KEYWORDS, {})[leaf] = None
-        return {name: Search(found) for name, found in asked.items()}
-
-    @cached_property
-    def guard(self) -> dict[str, Search]:
-        asked: dict[str, dict[Leaf, None]] = {}
-        for leaf in leaves(self.where):
-            asked.setdefault(leaf.field or KEYWORDS, {})[leaf] = None
-        return {name: Search(found) for name, found in asked.items()}
 
 
 class Compiled:
     """A compiled set. `rules` are those that can fire; a match names a rule by its place among them."""
 
     def __init__(
-        self, rules: Sequence[Rule], unfit: Mapping[str, str], plans: Sequence[Plan], digest: str
+        self,
+        rules: Sequence[Rule],
+        unfit: Mapping[str, str],
+        routed: Mapping[str, Sequence[Routed]],
+        digest: str,
     ) -> None:
         self.rules, self.unfit, self.digest = tuple(rules), dict(unfit), digest
-        self.plans = tuple(plans)
+        self.routed = {dataset: tuple(found) for dataset, found in routed.items()}
+        self._matchers: dict[str, Matcher] = {}
+        self._lock = threading.Lock()
 
     @cached_property
     def columns(self) -> Mapping[str, frozenset[str]]:
         """Of each dataset that some rule reads, the columns (`event.original` for keywords)."""
-        found: dict[str, set[str]] = {}
-        for plan in self.plans:
-            names = {
-                name
-                for tree in (plan.where, *(tree for _, tree in plan.rules))
-                for leaf in leaves(tree)
-                for name in _names(leaf)
-            }
-            for dataset in plan.datasets:
-                found.setdefault(dataset, set()).update(names)
-        return {dataset: frozenset(names) for dataset, names in found.items()}
+        found: dict[str, frozenset[str]] = {}
+        for dataset, routed in self.routed.items():
+            names = {name for each in routed for leaf in leaves(each.tree) for name in _names(leaf)}
+            found[dataset] = frozenset(names.union(*(each.where for each in routed)))
+        return found
 
     def match(self, dataset: str, table: pa.Table) -> tuple[Ints, Ints]:
         """Every match: rows of the table and places in `rules`, sorted by row, then rule."""
-        pairs: set[tuple[int, int]] = set()
-        for plan in self.plans:
-            if dataset not in plan.datasets:
-                continue
-            every = np.ones(table.num_rows, dtype=np.bool_)
-            chosen = np.flatnonzero(Rows(table, plan.guard).select(plan.where, every))
-            if not len(chosen):
-                continue
-            part = table if len(chosen) == table.num_rows else table.take(chosen)
-            rows = Rows(part, plan.searches)
-            all_rows: Mask = np.ones(part.num_rows, dtype=np.bool_)
-            for rule, tree in plan.rules:
-                found = rows.select(tree, all_rows)
-                if found.any():
-                    pairs.update((int(row), rule) for row in chosen[found])
-        ordered = np.array(sorted(pairs), dtype=np.int64).reshape(-1, 2)
-        return ordered[:, 0], ordered[:, 1]
+        return self._matcher(dataset).match(table)
+
+    def reference(self, dataset: str, row: Mapping[str, Any]) -> list[int]:
+        """The places of the rules that hold of one row, by the slow evaluator: the matcher's oracle."""
+        from pipeline.detect.reference import holds
+
+        routed = self.routed.get(dataset, ())
+        return sorted({each.rule for each in routed if holds(each.whole, row)})
+
+    def _matcher(self, dataset: str) -> Matcher:
+        from pipeline.detect.matcher import Matcher
+        from pipeline.detect.plan import Plan
+
+        with self._lock:
+            found = self._matchers.get(dataset)
+            if found is None:
+                found = self._matchers[dataset] = Matcher(Plan(self.routed.get(dataset, ())))
+            return found
 
 
 def compile_rules(
@@ -111,20 +88,21 @@ def compile_rules(
     """The set of the single-event rules among `rules`. `scope` keeps to the routes marked by it."""
     fit: list[Rule] = []
     unfit: dict[str, str] = {}
-    plans: dict[tuple[tuple[str, ...], Node], list[tuple[int, Node]]] = {}
+    routed: dict[str, list[Routed]] = {}
     for rule in rules:
         trees, why = _trees(rule, taxonomy, scope)
         if not trees:
             unfit[rule.id] = why
             continue
         for route, tree in trees:
-            plans.setdefault((route.datasets, _condition(route)), []).append((len(fit), tree))
+            each = Routed(len(fit), dict(route.where), tree)
+            for dataset in route.datasets:
+                routed.setdefault(dataset, []).append(each)
         fit.append(rule)
     digest = content_hash(
         VERSION, taxonomy.digest, scope or "", *sorted(r.revision for r in fit), *sorted(unfit)
     )
-    made = [Plan(datasets, where, tuple(found)) for (datasets, where), found in plans.items()]
-    return Compiled(fit, unfit, made, digest)
+    return Compiled(fit, unfit, routed, digest)
 
 
 def _trees(
@@ -141,7 +119,7 @@ def _trees(
     found, missing = [], set[str]()
     for route in routes:
         try:
-            tree = rebuild(rule.body, _renamer(taxonomy.maps[route.map]))
+            tree = rebuild(rule.body, _Renamer(taxonomy.maps[route.map]))
         except UsageError as error:
             missing.add(error.got)
             continue
@@ -154,7 +132,9 @@ def _trees(
     return found, why
 
 
-class _renamer:  # noqa: N801 - used as the function that it is
+class _Renamer:
+    """Sigma's field names become a route's columns."""
+
     def __init__(self, names: FieldMap) -> None:
         self._names = names
 
@@ -169,12 +149,6 @@ class _renamer:  # noqa: N801 - used as the function that it is
         if column is None:
             raise UsageError("a field without a column", got=field)
         return column
-
-
-def _condition(route: Route) -> Node:
-    return all_of(
-        any_of(Leaf(column, "eq", value) for value in values) for column, values in route.where
-    )
 
 
 def _names(leaf: Leaf) -> tuple[str, ...]:

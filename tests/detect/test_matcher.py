@@ -7,19 +7,21 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.detect.columnar import KEYWORDS, LITERAL_OPS, Rows, Search
 from pipeline.detect.compile import compile_rules
+from pipeline.detect.matcher import Matcher
+from pipeline.detect.plan import Plan
 from pipeline.detect.reference import holds
+from pipeline.detect.required import LITERAL_OPS
+from pipeline.detect.routed import Routed
 from pipeline.detect.rules import load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.text import fold
-from pipeline.detect.tree import Leaf, Node, all_of, any_of, leaves, negate
+from pipeline.detect.tree import Leaf, Node, all_of, any_of, negate
 from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
 from pipeline.normalise.normaliser import normalise
@@ -28,12 +30,12 @@ from pipeline.settings.places import config_dir
 
 
 def matched(tree: Node, table: pa.Table) -> list[bool]:
-    asked: dict[str, list[Leaf]] = {}
-    for leaf in leaves(tree):
-        if leaf.op in LITERAL_OPS and not leaf.cased:
-            asked.setdefault(leaf.field or KEYWORDS, []).append(leaf)
-    rows = Rows(table, {name: Search(found) for name, found in asked.items()})
-    return [bool(one) for one in rows.select(tree, np.ones(table.num_rows, dtype=np.bool_))]
+    """What the matcher says of each row. All rows again and again, so that the ways for many are taken too."""
+    matcher = Matcher(Plan([Routed(0, {}, tree)]))
+    few, _ = matcher.match(table)
+    many, _ = matcher.match(pa.concat_tables([table] * 30))
+    assert many.tolist() == [row + table.num_rows * n for n in range(30) for row in few.tolist()]
+    return [row in set(few.tolist()) for row in range(table.num_rows)]
 
 
 def test_every_windows_rule_gives_the_oracle_s_answer_on_real_events(
@@ -50,10 +52,7 @@ def test_every_windows_rule_gives_the_oracle_s_answer_on_real_events(
         expected = {
             (place, rule)
             for place, row in enumerate(table.to_pylist())
-            for plan in compiled.plans
-            if dataset in plan.datasets and holds(plan.where, row)
-            for rule, tree in plan.rules
-            if holds(tree, row)
+            for rule in compiled.reference(dataset, row)
         }
         assert found == expected, dataset
 
@@ -148,11 +147,15 @@ def test_a_literal_is_found_where_its_operator_says_in_every_short_text(
     short = ["".join(letters) for size in range(4) for letters in product("aBς", repeat=size)]
     table = pa.table({"user.name": short})
     every = [Leaf("user.name", op, text if cased else fold(text), cased) for text in short]
-    rows = Rows(table, {"user.name": Search([] if cased else every)})
-    among = np.ones(table.num_rows, dtype=np.bool_)
-    for leaf in every:
-        expected = [holds(leaf, row) for row in table.to_pylist()]
-        assert rows.select(leaf, among).tolist() == expected, leaf
+    matcher = Matcher(Plan([Routed(place, {}, leaf) for place, leaf in enumerate(every)]))
+    rows, rules = matcher.match(table)
+    found = set(zip(rows.tolist(), rules.tolist(), strict=True))
+    assert found == {
+        (place, rule)
+        for place, row in enumerate(table.to_pylist())
+        for rule, leaf in enumerate(every)
+        if holds(leaf, row)
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,210 @@
+"""The set matcher: every rule over every event of a table, by way of anchors.
+
+In: the plan of a dataset and a table of it. Out: the pairs (row, rule) that match, exactly those that
+the reference evaluator finds.
+
+    key of each row ─▶ rules that live there
+    anchors in the distinct values ─▶ (value, leaf) ─▶ (row, rule), of rules that live ─▶ verified
+
+Which literals are anchors is chosen by how often they occur in the events met so far, and chosen anew
+when more candidates come than were to be expected.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline.detect.columnar import KEYWORDS, NONE, Batch, Ints, Mask, spread
+from pipeline.detect.index import Index, RawIndex
+from pipeline.detect.plan import UNKNOWN, Key, Life, Plan
+from pipeline.detect.text import fold, nfc
+from pipeline.detect.tree import Leaf
+
+MAX_ROWS: Final = 65_536
+MAX_BYTES: Final = 256 << 20
+NEW_KEYS: Final = 128  # a batch; further ones share the plan in which every rule lives
+_SAMPLE: Final = 16_384
+
+
+class Matcher:
+    """Matches the events of one dataset. Lives long: what it learns of one table serves the next."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._lock = threading.Lock()
+        self._rates: dict[Leaf, float] = {}
+        self._seen = 0  # rows that the rates were counted on
+        self._rows = self._pairs = 0  # since anchors were last chosen
+        self._expected = 0.0  # candidates a row
+
+    def match(self, table: pa.Table) -> tuple[Ints, Ints]:
+        """Rows of the table and places of rules, sorted by row, then rule."""
+        rows, rules = [NONE], [NONE]
+        with self._lock, _collector_at_rest():
+            for start, part in _pieces(table):
+                found = self._match(Batch(part))
+                rows.append(found[0] + start)
+                rules.append(found[1])
+        return np.concatenate(rows), np.concatenate(rules)
+
+    def _match(self, batch: Batch) -> tuple[Ints, Ints]:
+        self._look(batch)
+        lives, key_of_row = self._lives(batch)
+        alive = np.stack([life.alive for life in lives])
+        rows, routed = self._candidates(batch, alive, key_of_row)
+        self._rows += batch.size
+        self._pairs += len(rows)
+        found = [self._verified(batch, rows, routed)]
+        for place, life in enumerate(lives):
+            if len(life.always):
+                here = np.flatnonzero(key_of_row == place)
+                for rule in life.always.tolist():
+                    good = here[self._plan.tests[rule].of_rows(batch, here)]
+                    found.append((good, np.full(len(good), rule, dtype=np.int64)))
+        rows, routed = (np.concatenate(each) for each in zip(*found, strict=True))
+        rules = self._plan.rules[routed]
+        most = int(rules.max(initial=0)) + 1
+        pairs = np.unique(rows * most + rules)  # a rule with two routes counts once
+        return pairs // most, pairs % most
+
+    def _lives(self, batch: Batch) -> tuple[list[Life], Ints]:
+        """The lives of the batch's keys, and which of them each row has."""
+        plan = self._plan
+        place = np.zeros(batch.size, dtype=np.int64)
+        keys: list[Key] = [()]
+        for number, name in enumerate(plan.keys):
+            values, codes = self._key_values(batch, number, name)
+            both, place = np.unique(place * len(values) + codes, return_inverse=True)
+            pairs = ((pair // len(values), pair % len(values)) for pair in both.tolist())
+            keys = [(*keys[one], values[two]) for one, two in pairs]
+        crowd = np.bincount(place, minlength=len(keys))
+        shared: Key = (UNKNOWN,) * len(plan.keys)
+        new = [n for n in np.argsort(-crowd).tolist() if not plan.knows(keys[n])]
+        for n in new[NEW_KEYS:]:
+            keys[n] = shared
+        canonical: dict[Key, int] = {}
+        merged = np.array(
+            [canonical.setdefault(key, len(canonical)) for key in keys], dtype=np.int64
+        )
+        return [plan.life(key) for key in canonical], merged[place]
+
+    def _key_values(self, batch: Batch, number: int, name: str) -> tuple[list[str | None], Ints]:
+        """The canonical values of a key column that occur, and each row's place among them."""
+        column = batch.column(name)
+        if column is None:
+            return [None], np.zeros(batch.size, dtype=np.int64)
+        if column.lists:
+            return [UNKNOWN], np.zeros(batch.size, dtype=np.int64)
+        values: dict[str | None, int] = {}
+        places = [
+            values.setdefault(self._plan.canonical(number, fold(text)) if nfc(text) == text else UNKNOWN, len(values))
+            for text in column.values.to_pylist()
+        ]  # fmt: skip
+        places.append(values.setdefault(None, len(values)))  # code -1
+        return list(values), np.array(places, dtype=np.int64)[column.codes]
+
+    def _candidates(self, batch: Batch, alive: Mask, key_of_row: Ints) -> tuple[Ints, Ints]:
+        """Pairs (row, routed rule) of which an anchor was seen, without repeats."""
+        found = [NONE]
+        for name, anchors in self._plan.indexes.items():
+            lives = alive[:, anchors.routed]
+            if not lives.any():
+                continue
+            rows, leaf = _hits(batch, name, anchors.searched)
+            if not len(rows):
+                continue
+            wanted = np.logical_or.reduceat(lives, anchors.first[:-1], axis=1)
+            good = wanted[key_of_row[rows], leaf]
+            rows, leaf = rows[good], leaf[good]
+            first = anchors.first[leaf]
+            count = anchors.first[leaf + 1] - first
+            entry, rows = spread(first, count), np.repeat(rows, count)
+            good = lives[key_of_row[rows], entry]
+            found.append(anchors.routed[entry[good]] * batch.size + rows[good])
+        pairs = np.unique(np.concatenate(found))
+        return pairs % batch.size, pairs // batch.size
+
+    def _verified(self, batch: Batch, rows: Ints, routed: Ints) -> tuple[Ints, Ints]:
+        """Those of the pairs that hold. They come sorted by rule."""
+        places, first = np.unique(routed, return_index=True)
+        bounds = np.append(first, len(routed)).tolist()
+        good = [
+            self._plan.tests[place].of_rows(batch, rows[bounds[number] : bounds[number + 1]])
+            for number, place in enumerate(places.tolist())
+        ]
+        held = np.concatenate(good) if good else np.zeros(0, dtype=np.bool_)
+        return rows[held], routed[held]
+
+    def _look(self, batch: Batch) -> None:
+        """Chooses anchors at the first batch, when far more events are at hand than were counted, and
+        when candidates crowd."""
+        counted = min(batch.size, _SAMPLE)
+        crowded = self._rows > _SAMPLE and self._pairs > (2 * self._expected + 0.3) * self._rows
+        if self._seen and not crowded and counted < 4 * self._seen:
+            if not self._expected and self._rows > _SAMPLE // 4:
+                self._expected = self._pairs / self._rows
+            return
+        sample = Batch(batch.table.slice(0, counted))
+        rates = {leaf: rate / 2 for leaf, rate in self._rates.items()}
+        for leaf, rate in measured(sample, self._plan.literals()).items():
+            rates[leaf] = max(rate, rates.get(leaf, 0.0))
+        self._rates = {leaf: rate for leaf, rate in rates.items() if rate > 1e-6}
+        self._seen = max(self._seen, counted)
+        self._rows = self._pairs = 0
+        self._expected = 0.0
+        self._plan.choose(self._rates, self._seen)
+
+
+def measured(batch: Batch, literals: Mapping[str, Sequence[Leaf]]) -> dict[Leaf, float]:
+    """In which share of the rows each literal occurs; those that never do are left out."""
+    rates: dict[Leaf, float] = {}
+    for name, leaves in literals.items():
+        index = RawIndex(leaves) if name == KEYWORDS else Index(leaves)
+        rows, leaf = _hits(batch, name, index)
+        pairs = np.unique(leaf * batch.size + rows) // batch.size
+        seen, counts = np.unique(pairs, return_counts=True)
+        rates.update(
+            (leaves[n], c / batch.size) for n, c in zip(seen.tolist(), counts.tolist(), strict=True)
+        )
+    return rates
+
+
+def _hits(batch: Batch, name: str, index: Index | RawIndex) -> tuple[Ints, Ints]:
+    """Pairs (row, leaf of the index) that may hold."""
+    if isinstance(index, RawIndex):
+        return index.raw_hits(batch.originals)
+    column = batch.column(name)
+    if column is None:
+        return NONE, NONE
+    value, leaf = index.hits(column)
+    return column.rows_of(value, leaf) if len(value) else (NONE, NONE)
+
+
+def _pieces(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+    """The table in parts of bounded size, each with its first row's place."""
+    start = 0
+    while start < table.num_rows:
+        part = table.slice(start, MAX_ROWS)
+        while part.num_rows > 1 and part.nbytes > MAX_BYTES:
+            part = part.slice(0, part.num_rows // 2)
+        yield start, part
+        start += part.num_rows
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """No garbage collection within a table: it would walk every value again and again."""
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
