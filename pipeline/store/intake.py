@@ -29,6 +29,7 @@ from pipeline.state.tables.register import Source
 from pipeline.store.base import Commit
 from pipeline.store.columns import concat
 from pipeline.store.lake import Lake
+from pipeline.store.seen import note_seen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,8 +67,10 @@ def settle_once(
         made = _normalised(
             node, records, products, _sources(state, records), guard, key, now, countries
         )
-        settled = store.append(made.commit(node, records), now=now)
+        commit = made.commit(node, records)
+        settled = store.append(commit, now=now)
     reader.release(settled.last)
+    note_seen(state, commit.tables.values())
     return settled
 
 

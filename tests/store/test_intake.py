@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from collectors.spool import Draft, SpoolReader, SpoolWriter
@@ -13,7 +13,7 @@ from pipeline.normalise.product import load_products
 from pipeline.state.migrate import upgrade
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
-from pipeline.state.tables.register import Agency, Source
+from pipeline.state.tables.register import Agency, Source, SourceSeen
 from pipeline.store.intake import settle_once
 from pipeline.store.lake import Lake
 
@@ -107,3 +107,17 @@ def test_what_the_disk_no_longer_gives_is_refused_by_name_and_the_rest_goes_on(
     refused, stored = sum(r.refused for r in results), sum(r.stored for r in results)
     assert (refused + stored, refused > 0, stored > 0) == (6, True, True)
     assert [(cause, body) for _, cause, body in letters(state)] == [("spool_damaged", None)]
+
+
+def test_a_source_is_seen_with_its_newest_event_which_never_moves_back(tmp_path: Path) -> None:
+    state, lake = opened(tmp_path)
+    older = LINE.replace(b"24/Nov/2026:16", b"24/Nov/2026:15")
+    for number, body in enumerate((LINE, older)):
+        with SpoolWriter(tmp_path / "spool", "n1") as writer:
+            writer.append([Draft("web", to_micros(NOW) + number, body)])
+        settle(SpoolReader(tmp_path / "spool", "n1"), state, lake)
+    with state.read() as session:
+        (seen,) = session.query(SourceSeen).all()
+    assert (seen.source, seen.node, seen.last_event, seen.last_received) == (
+        "web", "normalise", NOW, NOW + timedelta(microseconds=1),
+    )  # fmt: skip
