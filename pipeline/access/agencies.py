@@ -9,7 +9,9 @@ from sqlalchemy.orm import Session as Db
 
 from pipeline.access.permissions import scope_for
 from pipeline.access.scoping import within
+from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
+from pipeline.state.state import State
 from pipeline.state.tables.register import Agency as Row
 
 
@@ -34,3 +36,10 @@ def agencies(db: Db, actor: Actor) -> dict[str, Agency]:
 def unknown(agency: str) -> Agency:
     """An agency that is gone from the register, or that was never in it: named by its id."""
     return Agency(agency, agency, agency, 0, False)
+
+
+def check_agency(state: State, actor: Actor, agency: str) -> None:
+    """NotFoundError where the actor sees no such agency: a filter by a misspelt one finds nothing in silence."""
+    with state.read() as db:
+        if agency and agency not in agencies(db, actor):
+            raise NotFoundError("no such agency", got=agency, remedy="thapcanh agency list")

@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
-from pipeline.model.errors import RefusedError
+from pipeline.cli.options import After, Home, Json, Limit, opened
+from pipeline.cli.output import show_list, show_one, show_part
+from pipeline.model.errors import RefusedError, UsageError
+from pipeline.model.scope import OPERATOR
 
 run = typer.Typer(no_args_is_help=True, help="Detection runs.")
 
@@ -52,22 +53,50 @@ def ingest(
 
 
 @run.command("list")
-def run_list(limit: int = 20, home: Home = None, as_json: Json = False) -> None:
+def run_list(
+    status: Annotated[str, typer.Option(help="running, done or failed")] = "",
+    limit: Limit = 20,
+    after: After = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """The newest runs."""
-    import sqlalchemy as sa
+    from pipeline.detect.reads.runs import run_lines
 
-    from pipeline.state.tables.detection import Run
+    if status not in {"", "running", "done", "failed"}:
+        raise UsageError(
+            "no such status", where="--status", got=status, expected="running, done or failed"
+        )
+    with opened(home) as here:
+        lines = run_lines(here.state, OPERATOR, limit=limit + 1, after=after, status=status)
+    following = lines[limit - 1].id if len(lines) > limit else None
+    show_list(
+        [dataclasses.asdict(line) for line in lines[:limit]], as_json=as_json,
+        columns=("id", "status", "started", "took", "events", "matches", "rules", "error"),
+        following=following,
+    )  # fmt: skip
+
+
+@run.command("show")
+def run_show(
+    which: Annotated[str, typer.Argument(help="The run's id, or its beginning.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """One run: what it evaluated, over which events of whom, and what it found."""
+    from pipeline.detect.reads.runs import one_run
 
     with opened(home) as here:
-        with here.state.read() as session:
-            rows = list(session.scalars(sa.select(Run).order_by(Run.started.desc()).limit(limit)))
-        show_list(
-            [
-                {
-                    "id": r.id, "status": r.status, "started": r.started, "events": r.events,
-                    "matches": r.matches, "rules": r.rules, "error": r.error,
-                }
-                for r in rows
-            ],
-            as_json=as_json,
-        )  # fmt: skip
+        view = one_run(here.state, OPERATOR, which)
+    line = dataclasses.asdict(view.run)
+    covered = [
+        {"agency": one.agency.id, "events": one.events, "first": one.first, "last": one.last}
+        for one in view.covered
+    ]
+    line |= {"unfit": view.unfit, "findings": view.findings}
+    if as_json:
+        show_one(line | {"window": view.window, "covered": covered}, as_json=True)
+        return
+    show_one({k: v for k, v in line.items() if v not in ("", None)}, as_json=False)
+    show_part("window", [{"node": n, "after": a, "upto": z} for n, (a, z) in view.window.items()])
+    show_part("coverage that it made or extended", covered)

@@ -15,7 +15,9 @@ from pipeline.cli import (
     admin,
     config,
     detection,
+    events,
     files,
+    findings,
     keeping,
     queue,
     register,
@@ -33,7 +35,9 @@ for part in (
     admin,
     config,
     detection,
+    events,
     files,
+    findings,
     keeping,
     queue,
     register,
@@ -47,7 +51,7 @@ for part in (
 def run() -> None:
     """The entry point."""
     try:
-        app()
+        app(prog_name="thapcanh")
     except ThapCanhError as error:
         sys.stderr.write(f"thapcanh: {error}\n")
         sys.exit(error.exit_code)

@@ -19,6 +19,13 @@ Home = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Limit = Annotated[int, typer.Option(min=1, max=500, help="At most so many.")]
+After = Annotated[str | None, typer.Option(help="The `next` of the page before.")]
+Since = Annotated[
+    str, typer.Option(help="Not before: 24h, 7d, 2026-11-24, 2026-11-24T09:00 (the city's zone).")
+]
+Until = Annotated[str, typer.Option(help="Before this time.")]
+AgencyFilter = Annotated[str, typer.Option("--agency", help="Only of this agency.")]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""``ticket`` and ``finding``: the queue on the command line."""
+"""``ticket``: the queue on the command line."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
+from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, opened
+from pipeline.cli.output import show_list, show_one, show_part, show_title
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 
@@ -22,9 +22,8 @@ _SHOWN = (
     "entity",
     "events",
     "rules",
-    "title",
-    "first",
     "last",
+    "title",
 )
 Which = Annotated[str, typer.Argument(help="The ticket's number.")]
 Revision = Annotated[int | None, typer.Option(help="Refuse unless the ticket is at this revision.")]
@@ -37,23 +36,25 @@ def attach(app: typer.Typer) -> None:
 @ticket.command("list")
 def ticket_list(
     status: Annotated[str, typer.Option(help="open, or one status")] = "open",
-    agency: str = "",
-    after: Annotated[str | None, typer.Option(help="The `next` of the page before.")] = None,
-    limit: int = 50,
+    agency: AgencyFilter = "",
+    severity: Annotated[str, typer.Option(help="informational, low, medium, high, critical")] = "",
+    owner: Annotated[str, typer.Option(help="person:ID, or - for free ones.")] = "",
+    words: Annotated[str, typer.Option(help="Sought in title and entity.")] = "",
+    limit: Limit = 50,
+    after: After = None,
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Tickets, the gravest first."""
+    from pipeline.access.agencies import check_agency
     from pipeline.tickets.queue import Filters, list_tickets
 
     with opened(home) as here:
-        page = list_tickets(
-            here.state, OPERATOR, Filters(status=status, agency=agency), limit=limit, after=after
-        )
+        check_agency(here.state, OPERATOR, agency)
+        filters = Filters(status=status, agency=agency, severity=severity, owner=owner, words=words)
+        page = list_tickets(here.state, OPERATOR, filters, limit=limit, after=after)
         lines: list[dict[str, Any]] = [msgspec.structs.asdict(line) for line in page.items]
-        if not as_json:
-            lines = [{name: line[name] for name in _SHOWN} for line in lines]
-        show_list(lines, as_json=as_json, following=page.next)
+        show_list(lines, as_json=as_json, columns=_SHOWN, following=page.next)
 
 
 @ticket.command("show")
@@ -67,17 +68,17 @@ def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
             show_one(_plain(view), as_json=True)
             return
         line = msgspec.structs.asdict(view.ticket)
-        show_one({name: line[name] for name in (*_SHOWN, "reason", "revision")}, as_json=False)
+        names = (*_SHOWN, "first", "opened", "reason", "revision")
+        show_one({n: line[n] for n in names if line[n] not in ("", None)}, as_json=False)
         for finding in view.findings:
-            typer.echo(f"\n— {finding.title} [{finding.level}] × {finding.count}")
+            show_title(f"{finding.title} [{finding.level}] × {finding.count}")
             for sample in finding.samples[:5]:
                 show_one(sample.get("fields") or {}, as_json=False)
                 raw = (
                     (view.documents.get(sample["event"]) or {}).get("event", {}).get("original", "")
                 )
                 show_one({"original": raw[:2000]}, as_json=False)
-        typer.echo("")
-        show_list(list(view.history), as_json=False)
+        show_part("history", list(view.history), ("at", "what", "by", "text"))
 
 
 @ticket.command("claim")
@@ -99,7 +100,7 @@ def ticket_claim(
 def ticket_close(
     which: Which,
     reason: Annotated[str, typer.Option(help="One of the eight closing reasons.")],
-    note: Annotated[str, typer.Option()],
+    note: Annotated[str, typer.Option(help="What was found, for who reads it later.")],
     revision: Revision = None,
     home: Home = None,
     as_json: Json = False,

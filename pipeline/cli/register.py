@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
+from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, opened
+from pipeline.cli.output import show_list, show_one, show_part
+from pipeline.cli.paging import page_of
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
 
+if TYPE_CHECKING:
+    from pipeline.sources.health import SourceLine
+    from pipeline.state.tables.register import Agency
+
+WhichAgency = Annotated[str, typer.Argument(help="The agency's id.")]
+WhichSource = Annotated[str, typer.Argument(help="The source's id.")]
+_SOURCE_COLUMNS = ("id", "health", "last_received", "received", "failures", "name")
 agency = typer.Typer(no_args_is_help=True, help="Departments, wards, communes, city companies.")
 source = typer.Typer(no_args_is_help=True, help="Log sources of agencies.")
 
@@ -23,12 +32,13 @@ def attach(app: typer.Typer) -> None:
 
 @agency.command("add")
 def agency_add(
-    which: str,
+    which: Annotated[str, typer.Argument(help="Its id: small letters, digits, dots, dashes.")],
     name: Annotated[str, typer.Option(help="The Vietnamese name.")],
-    name_en: Annotated[str, typer.Option()] = "",
+    name_en: Annotated[str, typer.Option(help="The English name.")] = "",
     kind: Annotated[str, typer.Option(help="department, ward, commune, company …")] = "",
     level: Annotated[int, typer.Option(help="The highest system level, 1 to 5.")] = 0,
     home: Home = None,
+    as_json: Json = False,
 ) -> None:
     """Register an agency."""
     from pipeline.sources import register
@@ -38,39 +48,51 @@ def agency_add(
             here.state, OPERATOR, agency=which, name_vi=name, name_en=name_en, kind=kind,
             level=level, now=utc_now(),
         )  # fmt: skip
+    show_one({"agency": which}, as_json=as_json)
 
 
 @agency.command("list")
-def agency_list(home: Home = None, as_json: Json = False) -> None:
-    """All agencies."""
+def agency_list(
+    limit: Limit = 200, after: After = None, home: Home = None, as_json: Json = False
+) -> None:
+    """All agencies, by id."""
     from pipeline.sources import register
 
     with opened(home) as here:
-        rows = register.list_agencies(here.state, OPERATOR)
-        show_list(
-            [
-                {
-                    "id": a.id,
-                    "name_vi": a.name_vi,
-                    "name_en": a.name_en,
-                    "kind": a.kind,
-                    "level": a.level,
-                    "drill": a.drill,
-                }
-                for a in rows
-            ],
-            as_json=as_json,
-        )
+        rows = [_agency(row) for row in register.list_agencies(here.state, OPERATOR)]
+    page, following = page_of(rows, limit, after)
+    columns = ("id", "kind", "level", "drill", "name_vi")
+    show_list(page, as_json=as_json, columns=columns, following=following)
+
+
+@agency.command("show")
+def agency_show(which: WhichAgency, home: Home = None, as_json: Json = False) -> None:
+    """One agency, its sources, and how many of its tickets are open."""
+    from pipeline.sources import health, register
+    from pipeline.tickets.queue import Filters, count_tickets
+
+    with opened(home) as here:
+        row = register.get_agency(here.state, OPERATOR, which)
+        lines = health.source_lines(here.state, OPERATOR, now=utc_now())
+        tickets = count_tickets(here.state, OPERATOR, Filters(agency=which))
+    item = _agency(row) | {"valid_from": row.valid_from, "valid_to": row.valid_to}
+    item["open_tickets"] = tickets
+    sources = [_source(line) for line in lines if line.agency.id == which]
+    if as_json:
+        show_one(item | {"sources": sources}, as_json=True)
+        return
+    show_one({k: v for k, v in item.items() if v not in ("", None)}, as_json=False)
+    show_part("sources", sources, ("id", "product", "health", "last_received", "name"))
 
 
 @source.command("add")
 def source_add(
-    which: str,
-    of: Annotated[str, typer.Option("--agency")],
-    product: Annotated[str, typer.Option()],
-    name: Annotated[str, typer.Option()] = "",
+    which: Annotated[str, typer.Argument(help="Its id: small letters, digits, dots, dashes.")],
+    of: Annotated[str, typer.Option("--agency", help="Whose source it is.")],
+    product: Annotated[str, typer.Option(help="What it runs, e.g. fortinet_fortigate.")],
+    name: Annotated[str, typer.Option(help="What people call it.")] = "",
     timezone: Annotated[str, typer.Option(help="IANA zone of times without one.")] = "",
-    encoding: Annotated[str, typer.Option()] = "",
+    encoding: Annotated[str, typer.Option(help="Of its text, UTF-8 if not given.")] = "",
     address: Annotated[
         list[str] | None, typer.Option(help="LISTENER=NETWORK, e.g. syslog-udp=10.1.2.3/32")
     ] = None,
@@ -98,29 +120,70 @@ def source_add(
 
 
 @source.command("list")
-def source_list(home: Home = None, as_json: Json = False) -> None:
-    """All sources."""
-    from pipeline.sources import register
+def source_list(
+    agency: AgencyFilter = "",
+    health: Annotated[
+        str, typer.Option(help="failing, silent, ahead, never, ok or off (not published)")
+    ] = "",
+    limit: Limit = 200,
+    after: After = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Sources and how they are, the worst first."""
+    from pipeline.access.agencies import check_agency
+    from pipeline.sources.health import HEALTH, source_lines
+
+    if health and health not in HEALTH:
+        raise UsageError("no such health", where="--health", got=health, expected=", ".join(HEALTH))
+    with opened(home) as here:
+        check_agency(here.state, OPERATOR, agency)
+        lines = source_lines(here.state, OPERATOR, now=utc_now())
+    items = [
+        _source(line)
+        for line in lines
+        if agency in {"", line.agency.id} and health in {"", line.health}
+    ]
+    page, following = page_of(items, limit, after)
+    if not as_json:
+        page = [
+            item | {"name": f"{item['name']} — {item['product']}, {item['agency']}"}
+            for item in page
+        ]
+    show_list(page, as_json=as_json, columns=_SOURCE_COLUMNS, following=following)
+
+
+@source.command("show")
+def source_show(which: WhichSource, home: Home = None, as_json: Json = False) -> None:
+    """One source: health, counts, keys, addresses, and its newest dead letters."""
+    from pipeline.sources.health import letters, source_line
+    from pipeline.sources.register import get_source, means_of
 
     with opened(home) as here:
-        rows = register.list_sources(here.state, OPERATOR)
-        show_list(
-            [
-                {
-                    "id": s.id,
-                    "agency": s.agency,
-                    "product": s.product,
-                    "state": s.state,
-                    "name": s.name,
-                }
-                for s in rows
-            ],
-            as_json=as_json,
-        )
+        now = utc_now()
+        row = get_source(here.state, OPERATOR, which)
+        line = source_line(here.state, OPERATOR, which, now=now)
+        means = means_of(here.state, OPERATOR, which, now=now)
+        dead = letters(here.state, OPERATOR, which, limit=5)
+    item = _source(line) | {
+        "bytes": line.bytes, "drops": dict(line.drops), "timezone": row.timezone,
+        "encoding": row.encoding, "options": row.options, "created": row.created,
+    }  # fmt: skip
+    keys = [dataclasses.asdict(key) for key in means.keys]
+    addresses = [{"listener": one, "network": network} for one, network in means.addresses]
+    dead_letters = [dataclasses.asdict(letter) for letter in dead]
+    if as_json:
+        parts = {"keys": keys, "addresses": addresses, "dead_letters": dead_letters}
+        show_one(item | parts, as_json=True)
+        return
+    show_one({k: v for k, v in item.items() if v not in ("", None, {})}, as_json=False)
+    show_part("keys", keys)
+    show_part("addresses", addresses)
+    show_part("newest dead letters", dead_letters, ("received", "cause", "message"))
 
 
 @source.command("key")
-def source_key(which: str, home: Home = None, as_json: Json = False) -> None:
+def source_key(which: WhichSource, home: Home = None, as_json: Json = False) -> None:
     """A further key for a source, shown once; the old ones go on until revoked."""
     from pipeline.sources import register
 
@@ -130,9 +193,28 @@ def source_key(which: str, home: Home = None, as_json: Json = False) -> None:
 
 
 @source.command("revoke")
-def source_revoke(key: str, home: Home = None) -> None:
+def source_revoke(
+    key: Annotated[str, typer.Argument(help="The key's public id: what stands before its colon.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Revoke a key by its public id, at once."""
     from pipeline.sources import register
 
     with opened(home) as here:
+        key = key.partition(":")[0]  # whoever pastes the whole key means it too
         register.revoke_source_key(here.state, OPERATOR, key, now=utc_now())
+    show_one({"key": key, "state": "revoked"}, as_json=as_json)
+
+
+def _agency(row: Agency) -> dict[str, Any]:
+    names = ("id", "name_vi", "name_en", "kind", "level", "drill")
+    return {name: getattr(row, name) for name in names}
+
+
+def _source(line: SourceLine) -> dict[str, Any]:
+    names = ("id", "name", "product", "state", "health", "identity")
+    item = {name: getattr(line, name) for name in names}
+    item["agency"] = line.agency.id
+    more = ("last_received", "last_event", "received", "failures")
+    return item | {name: getattr(line, name) for name in more}

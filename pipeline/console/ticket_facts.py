@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pipeline.console.pivots import fields, first_of, flatten, term
 from pipeline.model import events
 from pipeline.model.clock import from_micros
+from pipeline.model.documents import fields, first_of, flatten, term
 from pipeline.tickets.queue import FindingView
 
 FEW: Final = 14  # fields of an event that are shown when the finding names none itself

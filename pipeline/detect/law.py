@@ -1,7 +1,7 @@
 """The law of our own rules: what each file under `rules/` must be before it may go live.
 
-In: a folder of rules, the taxonomy, the products, the tags of ATT&CK. Out: every fault of every rule,
-each with its file. What the law asks is written for people in `rules/README.md`.
+In: files and folders of rules, the taxonomy, the products, the tags of ATT&CK. Out: every fault of every
+rule, each with its file and line. What the law asks is written for people in `rules/README.md`.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ def attack_tags() -> frozenset[str]:
 
 
 def check(
-    folder: Path, taxonomy: Taxonomy, products: Mapping[str, Product], *, now: datetime
+    paths: Sequence[Path], taxonomy: Taxonomy, products: Mapping[str, Product], *, now: datetime
 ) -> list[ThapCanhError]:
-    """Everything in the folder that breaks the law. Empty when all is well."""
-    book = load_rules([folder])
+    """Everything in the files and folders that breaks the law. Empty when all is well."""
+    book = load_rules(paths)
     rules = (*book.rules, *book.correlations, *book.filters)
     faults = [*book.faults, *_alike(rules)]
     tags = attack_tags()
@@ -63,45 +63,59 @@ def check_form(rule: Rule, tags: frozenset[str], *, today: date) -> list[ThapCan
     """What can be seen by reading the rule alone."""
     found = [*_check_words(rule, today), *_check_tags(rule, tags)]
     if not rule.references:
-        found.append(("no references", "a public document that says why"))
+        found.append(("references", "no references", "a public document that says why"))
     found += [
-        ("a reference that is no address", f"https://…, not {reference}")
+        ("references", "a reference that is no address", f"https://…, not {reference}")
         for reference in rule.references
         if urlsplit(reference).scheme != "https" or "." not in urlsplit(reference).netloc
     ]
     if not rule.falsepositives:
-        found.append(("no false positives", "what else looks like this, or that nothing does"))
-    return [UsageError(what, where=rule.path, expected=expected) for what, expected in found]
+        what = "what else looks like this, or that nothing does"
+        found.append(("falsepositives", "no false positives", what))
+    return [
+        UsageError(what, where=_place(rule, key), expected=expected)
+        for key, what, expected in found
+    ]
 
 
-def _check_words(rule: Rule, today: date) -> Iterator[tuple[str, str]]:
+def _place(rule: Rule, key: str = "") -> str:
+    """The file and the line of one of the rule's keys; of the rule itself where it lacks the key."""
+    if key:
+        for number, line in enumerate(rule.text.splitlines()):
+            if line.startswith(f"{key}:"):
+                return f"{rule.path}:{rule.line + number}"
+    return f"{rule.path}:{rule.line}"
+
+
+def _check_words(rule: Rule, today: date) -> Iterator[tuple[str, str, str]]:
     if not _is_fixed_id(rule.id):
-        yield "the id is no UUID of version 4", "python -c 'import uuid; print(uuid.uuid4())'"
+        hint = "python -c 'import uuid; print(uuid.uuid4())'"
+        yield "id", "the id is no UUID of version 4", hint
     if not 10 <= len(rule.title) <= 110:
-        yield "the title is too short or too long", "10 to 110 characters"
+        yield "title", "the title is too short or too long", "10 to 110 characters"
     if not rule.description.strip():
-        yield "no description", "what it finds and why it matters"
+        yield "description", "no description", "what it finds and why it matters"
     if rule.status not in STATUSES:
-        yield f"the status {rule.status}", " | ".join(sorted(STATUSES))
+        yield "status", f"the status {rule.status}", " | ".join(sorted(STATUSES))
     if rule.author != AUTHOR:
-        yield f"the author {rule.author or 'is missing'}", AUTHOR
+        yield "author", f"the author {rule.author or 'is missing'}", AUTHOR
     try:
         if date.fromisoformat(rule.date) > today:
-            yield "a date in the future", f"at most {today}"
+            yield "date", "a date in the future", f"at most {today}"
     except ValueError:
-        yield f"the date {rule.date or 'is missing'}", "YYYY-MM-DD"
+        yield "date", f"the date {rule.date or 'is missing'}", "YYYY-MM-DD"
     if not _FILE_NAME.fullmatch(Path(rule.path).name):
-        yield "the name of the file", "lower case words joined by _"
+        yield "", "the name of the file", "lower case words joined by _"
 
 
-def _check_tags(rule: Rule, tags: frozenset[str]) -> Iterator[tuple[str, str]]:
+def _check_tags(rule: Rule, tags: frozenset[str]) -> Iterator[tuple[str, str, str]]:
     named = [tag.removeprefix("attack.") for tag in rule.tags if tag.startswith("attack.")]
     for tag in named:
         if tag not in tags:
-            yield f"the tag attack.{tag} is unknown", "one of config/attack/tags.txt"
+            yield "tags", f"the tag attack.{tag} is unknown", "one of config/attack/tags.txt"
     techniques = [tag for tag in named if _TECHNIQUE.fullmatch(tag)]
     if not techniques or len(techniques) == len(named):
-        yield "tags of ATT&CK are missing", "at least one tactic and one technique"
+        yield "tags", "tags of ATT&CK are missing", "at least one tactic and one technique"
 
 
 def _is_fixed_id(text: str) -> bool:
@@ -119,9 +133,9 @@ def _alike(rules: Sequence[Rule]) -> Iterator[ThapCanhError]:
             if other is not rule:
                 yield UsageError(
                     f"two rules of one {what}",
-                    where=rule.path,
+                    where=_place(rule, what),
                     got=value,
-                    expected=f"not as in {other.path}",
+                    expected=f"not as in {_place(other, what)}",
                 )
 
 
@@ -129,7 +143,7 @@ def _check_source(rule: Rule, verdict: Verdict) -> Iterator[ThapCanhError]:
     if not verdict.feeds:
         why = verdict.standing({"": frozenset()}).cannot[""]
         yield UsageError(
-            f"no product of ours can make it fire: {why}", where=rule.path, got=str(rule.logsource),
+            f"no product of ours can make it fire: {why}", where=_place(rule, "logsource"), got=str(rule.logsource),
             remedy="tie it to a dataset in config/taxonomy, or add the product",
         )  # fmt: skip
 
@@ -173,4 +187,6 @@ def _check_correlation(rule: Rule, book: RuleBook) -> Iterator[ThapCanhError]:
     }
     for name in named(rule):
         if name not in known:
-            yield UsageError("a correlation of an unknown rule", where=rule.path, got=name)
+            yield UsageError(
+                "a correlation of an unknown rule", where=_place(rule, "correlation"), got=name
+            )

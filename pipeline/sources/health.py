@@ -27,7 +27,7 @@ from pipeline.state.tables.register import Source, SourceAddress, SourceKey, Sou
 
 SILENT_AFTER: Final = timedelta(hours=1)
 AHEAD_AFTER: Final = timedelta(minutes=5)
-_ORDER: Final = ("failing", "silent", "ahead", "never", "ok", "off")
+HEALTH: Final = ("failing", "silent", "ahead", "never", "ok", "off")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def source_lines(state: State, actor: Actor, *, now: datetime) -> list[SourceLin
     with state.read() as db:
         lines = _lines(db, actor, sa.true(), now)
     return sorted(
-        lines, key=lambda line: (_ORDER.index(line.health), line.agency.name_vi, line.name)
+        lines, key=lambda line: (HEALTH.index(line.health), line.agency.name_vi, line.name)
     )
 
 

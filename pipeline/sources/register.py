@@ -143,6 +143,59 @@ def get_source(state: State, actor: Actor, source: str, permission: str = "sourc
     return row
 
 
+@dataclass(frozen=True, slots=True)
+class Means:
+    """By what a source is known: its keys (without secrets) and its `(listener, network)` ranges."""
+
+    keys: tuple[KeyLine, ...]
+    addresses: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyLine:
+    """A key by its public id. `state`: valid, expired or revoked."""
+
+    id: str
+    state: str
+    created: datetime
+    expires: datetime | None
+
+
+def means_of(state: State, actor: Actor, source: str, *, now: datetime) -> Means:
+    """How the source is told from others; the newest key first."""
+    get_source(state, actor, source)
+    with state.read() as session:
+        keys = session.scalars(
+            sa.select(SourceKey)
+            .where(SourceKey.source == source)
+            .order_by(SourceKey.created.desc(), SourceKey.id)
+        )
+        addresses = session.execute(
+            sa.select(SourceAddress.listener, SourceAddress.network)
+            .where(SourceAddress.source == source)
+            .order_by(SourceAddress.listener, SourceAddress.network)
+        )
+        return Means(
+            tuple(_key_line(key, now) for key in keys),
+            tuple((row.listener, row.network) for row in addresses),
+        )
+
+
+def _key_line(key: SourceKey, now: datetime) -> KeyLine:
+    expired = key.expires is not None and key.expires <= now
+    standing = "revoked" if key.revoked else "expired" if expired else "valid"
+    return KeyLine(key.id, standing, key.created, key.expires)
+
+
+def get_agency(state: State, actor: Actor, agency: str) -> Agency:
+    """One agency within the actor's scope; NotFoundError otherwise."""
+    with state.read() as session:
+        row = session.get(Agency, agency)
+    if row is None or not scope_for(actor, "agency.read").allows(agency):
+        raise NotFoundError("no such agency", got=agency, remedy="thapcanh agency list")
+    return row
+
+
 def new_source_key(state: State, actor: Actor, source: str, *, now: datetime) -> str:
     """A further key; the old ones go on until they are revoked, so that senders can change over."""
     get_source(state, actor, source, "source.write")

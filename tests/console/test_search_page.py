@@ -13,9 +13,9 @@ from support.console_client import Site
 from support.seed import OWN
 
 from pipeline.console.bars import bars
-from pipeline.console.pivots import fields, flatten, term
 from pipeline.console.spans import PRESETS, Span, span
 from pipeline.model.clock import EPOCH
+from pipeline.model.documents import fields, flatten, term
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Scope
 from pipeline.store.base import TimeRange

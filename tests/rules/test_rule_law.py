@@ -47,7 +47,7 @@ def one_rule(tmp_path: Path) -> Path:
 
 
 def _faults(rule: Path, taxonomy: Taxonomy, products: dict[str, Product]) -> list[str]:
-    return [str(fault) for fault in check(rule.parents[1], taxonomy, products, now=NOW)]
+    return [str(fault) for fault in check([rule.parents[1]], taxonomy, products, now=NOW)]
 
 
 def _swap(path: Path, old: str, new: str) -> None:
@@ -57,7 +57,7 @@ def _swap(path: Path, old: str, new: str) -> None:
 
 
 def test_every_rule_of_ours_keeps_the_law(taxonomy: Taxonomy, products: dict[str, Product]) -> None:
-    assert [str(fault) for fault in check(rules_dir(), taxonomy, products, now=NOW)] == []
+    assert [str(fault) for fault in check([rules_dir()], taxonomy, products, now=NOW)] == []
 
 
 def test_there_are_twenty_five_rules_and_more_and_each_opens_a_ticket_or_is_a_base(

@@ -13,8 +13,8 @@ from typing import Any
 
 from support.query_oracle import holds
 
-from pipeline.console.pivots import flatten
 from pipeline.model.clock import EPOCH, to_micros
+from pipeline.model.documents import flatten
 from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Scope
 from pipeline.store.base import Health, Page, TimeRange

@@ -9,10 +9,10 @@ from starlette.responses import Response
 from pipeline.access.agencies import agencies, unknown
 from pipeline.access.permissions import scope_for
 from pipeline.console.bars import bars
-from pipeline.console.pivots import fields, first_of, flatten, term
 from pipeline.console.spans import PRESETS, Span, span
 from pipeline.console.visit import Visit
 from pipeline.model import events
+from pipeline.model.documents import fields, first_of, flatten, term
 from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import Scope
 from pipeline.store.query import parse

@@ -18,6 +18,7 @@ from pipeline.access.permissions import require, scope_for
 from pipeline.access.scoping import within
 from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
+from pipeline.state.prefix import by_prefix
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.rules import RuleChange, RuleRevision, RuleRow
@@ -123,6 +124,14 @@ def one_rule(
             count,
         )
         return line, texts, [Change(c.what, c.by, c.note, c.at) for c in changes]
+
+
+def full_id(state: State, actor: Actor, ref: str) -> str:
+    """The id of the one rule whose id is, or begins with, the text."""
+    require(actor, "rule.read", None)
+    with state.read() as db:
+        found: str = by_prefix(db, select(RuleRow.id), RuleRow.id, ref, "rule")[0]
+        return found
 
 
 def _revisions(db: Db, rule: str, in_force: str) -> list[Revision]:

@@ -1,0 +1,34 @@
+"""A home with a believable morning in it (`support.seed`), and a terminal on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from support.seed import seed
+from support.terminal import Terminal
+
+from pipeline.serve.installation import open_home
+
+NOW = datetime(2026, 11, 24, 2, 0, tzinfo=UTC)  # 09:00 in the city
+
+
+@pytest.fixture
+def terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Terminal:
+    """On a home that does not exist yet."""
+    made = Terminal(tmp_path / "home", capsys, monkeypatch)
+    made.at(NOW)
+    return made
+
+
+@pytest.fixture
+def morning(terminal: Terminal) -> Terminal:
+    """On the seeded home."""
+    here = open_home(terminal.home)
+    store = seed(here.state, NOW)
+    here.close()
+    terminal.on(store)
+    return terminal

@@ -1,0 +1,85 @@
+"""Every command explains itself, and every mistake ends in words and its exit code, never in a traceback."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import typer.main
+from support.terminal import Terminal
+
+from pipeline.cli.main import app
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words, groups left out."""
+    inner = getattr(command, "commands", None)
+    if inner is None:
+        yield words, command
+        return
+    for name, each in inner.items():
+        yield from commands(each, (*words, name))
+
+
+EVERY = list(commands(typer.main.get_command(app)))
+NO_JSON = {"serve", "match", "normalise", "config check"}  # lines of their own, or nothing to show
+
+
+@pytest.mark.parametrize(("words", "command"), EVERY, ids=[" ".join(words) for words, _ in EVERY])
+def test_every_command_and_option_says_what_it_is(words: tuple[str, ...], command: Any) -> None:
+    assert command.help, words
+    silent = [
+        one.opts
+        for one in command.params
+        if not getattr(one, "help", None) and not getattr(one, "hidden", False)
+    ]
+    assert silent == []
+
+
+def test_every_command_that_answers_can_answer_in_json() -> None:
+    without = {
+        " ".join(words)
+        for words, command in EVERY
+        if "--json" not in {option for one in command.params for option in one.opts}
+    }
+    assert without == NO_JSON
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "finding",
+        "finding list --limit 0",
+        "finding list --odd",
+        "rules switch 00000003",
+        "rules import",
+        "nothing",
+        "ticket close 1",
+    ],
+)
+def test_wrong_use_is_code_2(line: str, morning: Terminal) -> None:
+    done = morning.say(line)
+    assert (done.code, "Traceback" in done.err, "python" in done.err) == (2, False, False)
+
+
+@pytest.mark.parametrize("words", [words for words, _ in EVERY if words[-1] in {"list", "show"}])
+def test_what_has_no_home_says_how_to_make_one(words: tuple[str, ...], terminal: Terminal) -> None:
+    wants = ["00000000"] if words[-1] == "show" and words[0] != "config" else []
+    if words == ("event", "show"):
+        wants = ["0" * 32]
+    done = terminal.say(" ".join([*words, *wants]))
+    if words[0] == "config":
+        return  # defaults need no home
+    assert (done.code, done.out, done.err) == (
+        2,
+        "",
+        "thapcanh: there is no home folder here (at HOME). thapcanh admin init makes one\n",
+    )
+
+
+@pytest.mark.parametrize("words", [words for words, _ in EVERY if words[-1] == "list"])
+def test_every_list_is_one_document_of_items_and_next(
+    words: tuple[str, ...], morning: Terminal
+) -> None:
+    assert set(morning.say(" ".join([*words, "--json"])).json) == {"items", "next"}
