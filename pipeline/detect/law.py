@@ -1,7 +1,7 @@
 """The law of our own rules: what each file under `rules/` must be before it may go live.
 
 In: files and folders of rules, the taxonomy, the products, the tags of ATT&CK. Out: every fault of every
-rule, each with its file and line. What the law asks is written for people in `rules/README.md`.
+rule, each with its file and line. What the law asks is written for people in `docs/rules.md`.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pipeline.detect.correlation_read import named
 from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
 from pipeline.detect.feeding import Verdict
 from pipeline.detect.feeding import judge as judge_sources
+from pipeline.detect.lock import against, read_lock
 from pipeline.detect.rules import Rule, RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.errors import ThapCanhError, UsageError
@@ -39,6 +40,13 @@ def attack_tags() -> frozenset[str]:
     return frozenset(line for line in lines if line and not line.startswith("#"))
 
 
+def attack_tactics() -> dict[str, frozenset[str]]:
+    """Technique → the tactics that it serves. A sub-technique not listed has its technique's."""
+    lines = (config_dir() / "attack" / "tactics.tsv").read_text("utf-8").splitlines()
+    rows = (line.split("\t") for line in lines if line and not line.startswith("#"))
+    return {technique: frozenset(tactics.split()) for technique, tactics in rows}
+
+
 def check(
     paths: Sequence[Path], taxonomy: Taxonomy, products: Mapping[str, Product], *, now: datetime
 ) -> list[ThapCanhError]:
@@ -46,9 +54,14 @@ def check(
     book = load_rules(paths)
     rules = (*book.rules, *book.correlations, *book.filters)
     faults = [*book.faults, *_alike(rules)]
-    tags = attack_tags()
+    for folder in paths:
+        lock = read_lock(folder)
+        if lock is not None:
+            within = [rule for rule in rules if Path(rule.path).is_relative_to(folder)]
+            faults += against(lock, within, folder)
+    tags, tactics = attack_tags(), attack_tactics()
     for rule in rules:
-        faults += check_form(rule, tags, today=now.date())
+        faults += check_form(rule, tags, tactics, today=now.date())
     verdicts = judge_sources(book.rules, taxonomy, products)
     for rule in book.rules:
         faults += _check_source(rule, verdicts[rule.id])
@@ -59,9 +72,11 @@ def check(
     return faults
 
 
-def check_form(rule: Rule, tags: frozenset[str], *, today: date) -> list[ThapCanhError]:
+def check_form(
+    rule: Rule, tags: frozenset[str], tactics: Mapping[str, frozenset[str]], *, today: date
+) -> list[ThapCanhError]:
     """What can be seen by reading the rule alone."""
-    found = [*_check_words(rule, today), *_check_tags(rule, tags)]
+    found = [*_check_words(rule, today), *_check_tags(rule, tags, tactics)]
     if not rule.references:
         found.append(("references", "no references", "a public document that says why"))
     found += [
@@ -95,27 +110,51 @@ def _check_words(rule: Rule, today: date) -> Iterator[tuple[str, str, str]]:
         yield "title", "the title is too short or too long", "10 to 110 characters"
     if not rule.description.strip():
         yield "description", "no description", "what it finds and why it matters"
+    if rule.modified:
+        yield from _check_date("modified", rule.modified, today)
     if rule.status not in STATUSES:
         yield "status", f"the status {rule.status}", " | ".join(sorted(STATUSES))
     if rule.author != AUTHOR:
         yield "author", f"the author {rule.author or 'is missing'}", AUTHOR
-    try:
-        if date.fromisoformat(rule.date) > today:
-            yield "date", "a date in the future", f"at most {today}"
-    except ValueError:
-        yield "date", f"the date {rule.date or 'is missing'}", "YYYY-MM-DD"
+    yield from _check_date("date", rule.date, today)
     if not _FILE_NAME.fullmatch(Path(rule.path).name):
         yield "", "the name of the file", "lower case words joined by _"
 
 
-def _check_tags(rule: Rule, tags: frozenset[str]) -> Iterator[tuple[str, str, str]]:
+def _check_date(key: str, text: str, today: date) -> Iterator[tuple[str, str, str]]:
+    try:
+        if date.fromisoformat(text) > today:
+            yield key, f"a {key} in the future", f"at most {today}"
+    except ValueError:
+        yield key, f"the {key} {text or 'is missing'}", "YYYY-MM-DD"
+
+
+def _check_tags(
+    rule: Rule, tags: frozenset[str], tactics: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[str, str, str]]:
     named = [tag.removeprefix("attack.") for tag in rule.tags if tag.startswith("attack.")]
     for tag in named:
         if tag not in tags:
             yield "tags", f"the tag attack.{tag} is unknown", "one of config/attack/tags.txt"
     techniques = [tag for tag in named if _TECHNIQUE.fullmatch(tag)]
-    if not techniques or len(techniques) == len(named):
+    aims = {tag for tag in named if not _TECHNIQUE.fullmatch(tag)}
+    if not techniques or not aims:
         yield "tags", "tags of ATT&CK are missing", "at least one tactic and one technique"
+        return
+    served: set[str] = set()
+    for technique in techniques:
+        serves = tactics.get(technique) or tactics.get(technique.partition(".")[0])
+        if serves is None:
+            what = f"no tactics are known of attack.{technique}"
+            yield "tags", what, "a line in config/attack/tactics.tsv"
+            return
+        served |= serves
+        if not serves & aims:
+            what = f"attack.{technique} serves none of the tactics that the rule names"
+            yield "tags", what, " | ".join(f"attack.{tactic}" for tactic in sorted(serves))
+    for tactic in sorted((aims & tags) - served):
+        what = f"attack.{tactic} is served by none of the techniques named"
+        yield "tags", what, "its technique, or neither"
 
 
 def _is_fixed_id(text: str) -> bool:

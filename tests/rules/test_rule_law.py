@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.detect.evidence import evidence_path, read_evidence
-from pipeline.detect.law import attack_tags, check, check_form
+from pipeline.detect.law import attack_tactics, attack_tags, check, check_form
+from pipeline.detect.lock import read_lock, write_lock
 from pipeline.detect.rules import RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.errors import UsageError
@@ -99,7 +100,14 @@ def test_a_rule_that_keeps_the_law_has_no_faults(
         ("  - attack.t1505.003\n", "", "missing"),
         ("https://attack", "ftp://attack", "address"),
         ("category: webserver", "category: nothing_sends_this", "no product of ours"),
-        ("- /upload", "- /never", "is not found"),
+        ("uploads?|", "never|", "is not found"),
+        ("attack.persistence", "attack.impact", "serves none of the tactics"),
+        (
+            "  - attack.persistence",
+            "  - attack.persistence\n  - attack.impact",
+            "is served by none",
+        ),
+        ("date: 2026-11-24", "date: 2026-11-24\nmodified: 2027-01-01", "modified in the future"),
         ("          - 500", "          - 500\n          - 404", "is found"),
         ("level: high", "level: very", "level"),
     ],
@@ -219,6 +227,73 @@ def test_two_rules_of_one_id_are_named(
 
 def test_the_form_alone_can_be_checked_without_products(book: RuleBook) -> None:
     faults = [
-        f for rule in book.rules for f in check_form(rule, attack_tags(), today=date(2026, 11, 25))
+        f
+        for rule in book.rules
+        for f in check_form(rule, attack_tags(), attack_tactics(), today=date(2026, 11, 25))
     ]
     assert faults == []
+
+
+def test_the_shipped_set_has_a_lock(book: RuleBook) -> None:
+    lock = read_lock(rules_dir())
+    assert lock is not None
+    held = {rule.id for rule in (*book.rules, *book.correlations, *book.filters)}
+    assert {rule for rule, locked in lock.items() if not locked.gone} == held
+
+
+def test_a_changed_rule_breaks_the_law_until_it_has_its_next_version(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    folder = one_rule.parents[1]
+    assert write_lock(folder) == ["nginx/web_shell.yml: version 1"]
+    assert (write_lock(folder), _faults(one_rule, taxonomy, products)) == ([], [])
+    _swap(one_rule, "level: high", "level: medium")
+    (fault,) = _faults(one_rule, taxonomy, products)
+    assert "a changed rule without a new version" in fault
+    assert write_lock(folder) == ["nginx/web_shell.yml: version 2"]
+    assert _faults(one_rule, taxonomy, products) == []
+
+
+def test_a_rule_that_is_new_moved_or_gone_breaks_the_law_until_the_lock_says_so(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    folder = one_rule.parents[1]
+    write_lock(folder)
+    moved = one_rule.with_name("shell.yml")
+    one_rule.rename(moved)
+    evidence_path(one_rule).rename(evidence_path(moved))
+    assert "moved from nginx/web_shell.yml" in _faults(moved, taxonomy, products)[0]
+    assert write_lock(folder) == ["nginx/shell.yml: version 1, moved"]
+    text = moved.read_text("utf-8")
+    moved.unlink()
+    evidence = evidence_path(moved).read_text("utf-8")
+    evidence_path(moved).unlink()
+    assert "a locked rule is gone" in _faults(moved, taxonomy, products)[0]
+    assert write_lock(folder) == ["nginx/shell.yml: gone"]
+    assert _faults(moved, taxonomy, products) == []
+    moved.write_text(text, "utf-8")
+    evidence_path(moved).write_text(evidence, "utf-8")
+    assert "the id is that of a rule that is gone" in _faults(moved, taxonomy, products)[0]
+    assert write_lock(folder) == ["nginx/shell.yml: version 2"]
+
+
+def test_a_rule_without_a_version_is_named_and_a_broken_lock_too(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    folder = one_rule.parents[1]
+    (folder / "lock.json").write_text("{}", "utf-8")
+    assert "a new rule without a version" in _faults(one_rule, taxonomy, products)[0]
+    (folder / "lock.json").write_text("{", "utf-8")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_lock(folder)
+
+
+def test_every_technique_that_our_rules_name_has_its_tactics_in_the_table(book: RuleBook) -> None:
+    named = {
+        tag.removeprefix("attack.").partition(".")[0]
+        for rule in (*book.rules, *book.correlations)
+        for tag in rule.tags
+        if tag.startswith("attack.t")
+    }
+    assert named <= set(attack_tactics())
+    assert {t for tactics in attack_tactics().values() for t in tactics} <= attack_tags()
