@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.detect.correlation import Correlation, Group, Part, Stored, groups_of, taking_part
 from pipeline.detect.findings import Hit, RuleFacts
+from pipeline.detect.packing import retention, sorted_by_retention
 from pipeline.detect.stored import LATENESS, Span, keep, load, merged
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.model.detections import Match
@@ -64,7 +65,8 @@ def correlate(
     """Keep the hits that correlations read, and bring the correlations up to date with them."""
     asked = {base for c in correlations for base in c.bases()}
     fresh = [_stored(hit) for hit in hits if hit.match.rule in asked and hit.values is not None]
-    keep(session, fresh, run, now)
+    for part in sorted_by_retention(fresh, retention(correlations)):
+        keep(session, part, run, now)
     found: list[Hit] = []
     undone: list[Undone] = []
     for correlation in correlations:

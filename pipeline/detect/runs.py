@@ -28,7 +28,7 @@ from pipeline.detect import coverage, leases
 from pipeline.detect.correlating import correlate, is_due
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
-from pipeline.detect.stored import prune
+from pipeline.detect.packing import pack, prune
 from pipeline.detect.window import Slice, Tallies, next_window, slices
 from pipeline.detect.withdraw import withdraw
 from pipeline.model import events
@@ -136,7 +136,10 @@ def run_once(
         cursors = cursors_of(session, schedule)
         window = next_window(cursors, watermark, limits.window)
         _bury(session, schedule, clock())
-        prune(session, evaluator.correlations, clock())
+        if evaluator.correlations:
+            lock_findings(session)
+            prune(session, evaluator.correlations, clock())
+            pack(session, evaluator.correlations)
         if not window and not is_due(session, evaluator.correlations, clock()):
             leases.give_back(session, lease)
             return None

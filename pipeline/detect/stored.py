@@ -6,7 +6,8 @@ In: stored matches of one run. Out: those of some rules, spans of time and group
     rule: string · event: binary(16) · agency: string · time: int64 · node: string · sequence: int64
     values: map<string, string>            # Sigma field → folded text, only what some correlation asks
 
-Invariant: a match is kept as long as an event that is late within the allowance can need it.
+Invariant: a match is kept as long as an event that is late within the allowance can need it
+(`packing.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.detect.correlation import Correlation, Stored
+from pipeline.detect.correlation import Stored
 from pipeline.model.clock import from_micros
 from pipeline.state.tables.detection import MatchBlob
 
@@ -32,16 +33,17 @@ Route = tuple[str, tuple[str, ...]]  # a rule, and fields
 def keep(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
     """Write the matches of a run."""
     for start in range(0, len(rows), MAX_ROWS):
-        _keep_piece(session, rows[start : start + MAX_ROWS], run, now)
+        keep_piece(session, rows[start : start + MAX_ROWS], run, now)
     session.flush()
 
 
-def _keep_piece(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
+def keep_piece(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
+    """Write them in as many blobs as their size asks for."""
     body = _encode(rows)
     if len(body) > MAX_BLOB and len(rows) > 1:
         middle = len(rows) // 2
-        _keep_piece(session, rows[:middle], run, now)
-        _keep_piece(session, rows[middle:], run, now)
+        keep_piece(session, rows[:middle], run, now)
+        keep_piece(session, rows[middle:], run, now)
         return
     session.add(
         MatchBlob(
@@ -104,14 +106,6 @@ def merged(spans: Iterable[Span]) -> list[Span]:
     return found
 
 
-def prune(session: Session, correlations: Iterable[Correlation], now: datetime) -> int:
-    """Forget what no late event within the allowance can need any more; how many blobs went."""
-    longest = max((2 * c.reach + c.settling for c in correlations), default=0)
-    before = now - LATENESS - timedelta(microseconds=longest)
-    done = session.execute(sa.delete(MatchBlob).where(MatchBlob.created < before))
-    return int(done.rowcount)  # type: ignore[attr-defined]
-
-
 def _schema() -> Any:
     import pyarrow as pa
 
@@ -150,6 +144,21 @@ def _encode(rows: Sequence[Stored]) -> bytes:
     return bytes(sink.getvalue().to_pybytes())
 
 
+def decode(body: bytes) -> Iterator[Stored]:
+    """Every match of a blob."""
+    import pyarrow as pa
+
+    return _rows(pa.ipc.open_stream(body).read_all())
+
+
+def _rows(table: Any) -> Iterator[Stored]:
+    for row in table.to_pylist():
+        yield Stored(
+            row["rule"], row["event"].hex(), row["agency"], row["time"], row["node"], row["sequence"],
+            dict(row["values"]),
+        )  # fmt: skip
+
+
 def _decode(
     body: bytes,
     rules: set[str],
@@ -170,12 +179,7 @@ def _decode(
     )
     if groups is not None and table.num_rows:
         table = table.filter(_grouped(table, *groups))
-    for row in table.to_pylist():
-        if any(first <= row["time"] <= last for first, last in spans):
-            yield Stored(
-                row["rule"], row["event"].hex(), row["agency"], row["time"], row["node"],
-                row["sequence"], dict(row["values"]),
-            )  # fmt: skip
+    return (m for m in _rows(table) if any(first <= m.time <= last for first, last in spans))
 
 
 def _grouped(table: Any, routes: Sequence[Route], wanted: Sequence[tuple[str, ...]]) -> Any:

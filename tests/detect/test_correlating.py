@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.correlating import correlation, oracle, stored
 
+from pipeline.detect import packing
 from pipeline.detect.correlating import correlate, is_due
 from pipeline.detect.correlation import NEW_VALUE, Condition, Correlation, Stored
 from pipeline.detect.findings import Hit, RuleFacts, apply_hits, lock_findings
+from pipeline.detect.packing import pack
 from pipeline.detect.withdraw import withdraw
 from pipeline.model.clock import EPOCH
 from pipeline.model.detections import Level, Match
@@ -159,6 +161,7 @@ matches = st.lists(
 def test_any_order_any_cut_and_any_clock_give_the_findings_of_the_oracle(
     state: State, c: Correlation, seen: list[tuple[int, str, str, str, str]], random: Random
 ) -> None:
+    packing.MANY = 3  # type: ignore[misc]
     rows = [
         stored(time, rule, ip=ip, user=user, event=f"{n:032x}", ward=ward)
         for n, (time, rule, ip, user, ward) in enumerate(seen)
@@ -172,6 +175,8 @@ def test_any_order_any_cut_and_any_clock_give_the_findings_of_the_oracle(
         left = left[size:]
         if random.random() < 0.2:
             evaluate(state, c, random.sample(rows, 1) if random.random() < 0.5 else [], now)
+            with state.begin() as session:
+                pack(session, [c])
     evaluate(state, c, [], now + 1_000)
     assert held(state) == demanded(c, rows)
 
