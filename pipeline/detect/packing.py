@@ -3,7 +3,7 @@
 In: the correlations that run. Each rule's matches are kept as long as its correlations need them, so
 those of a month never make those of five minutes stay: a blob holds rules of one retention only.
 Many small blobs (one a run) become few large ones. Of a rule that only *new value* correlations over a
-day or more read, the first and the last match of each set of values and day are enough: whatever lies
+day or more read, the matches at the first and the last moment of each day, by values, are enough: whatever lies
 between them is no new value, and hides none.
 """
 
@@ -121,10 +121,12 @@ def _join(session: Session, blobs: Sequence[tuple[int, int]], seldom: set[str]) 
 
 def thinned(rows: Sequence[Stored], seldom: set[str]) -> list[Stored]:
     """The rows, in order of time, without those of `seldom` that decide nothing."""
+
+    def key(row: Stored) -> tuple[object, ...]:
+        return (row.rule, row.agency, row.time // _DAY, *sorted(row.values.items()))
+
     ends: dict[tuple[object, ...], tuple[int, int]] = {}
-    for place, row in enumerate(rows):
+    for row in rows:
         if row.rule in seldom:
-            key = (row.rule, row.agency, row.time // _DAY, *sorted(row.values.items()))
-            ends[key] = (ends.get(key, (place, 0))[0], place)
-    needed = {place for pair in ends.values() for place in pair}
-    return [row for n, row in enumerate(rows) if row.rule not in seldom or n in needed]
+            ends[key(row)] = (ends.get(key(row), (row.time, 0))[0], row.time)
+    return [row for row in rows if row.rule not in seldom or row.time in ends[key(row)]]
