@@ -22,8 +22,10 @@ from pipeline.cli import (
     queue,
     register,
     rehearse,
+    rule_sets,
     rules,
     serve,
+    watchlists,
 )
 from pipeline.model.errors import ThapCanhError
 
@@ -42,8 +44,10 @@ for part in (
     queue,
     register,
     rehearse,
+    rule_sets,
     rules,
     serve,
+    watchlists,
 ):
     part.attach(app)
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from pipeline.cli.options import After, Home, Json, Limit, opened
-from pipeline.cli.output import show_list, show_one, show_part, show_title
+from pipeline.cli.output import safe, show_list, show_one, show_part, show_title
 from pipeline.cli.paging import page_of
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import UsageError
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 rules = typer.Typer(no_args_is_help=True, help="Sigma rules.")
 Which = Annotated[str, typer.Argument(help="The rule's id, or its beginning.")]
+_TOLD = 60  # lines of an update that a terminal shows
 _STATES = {"runs": "runs", "off": "off", "unfit": "cannot fire here"}
 
 
@@ -55,12 +56,23 @@ def rules_import(
             {
                 "added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed),
                 "unchanged": diff.unchanged, "kept_off": len(diff.kept_off), "refused": len(diff.faults),
+                **({"rules": list(diff.lines())} if as_json else {}),
             },
             as_json=as_json,
         )  # fmt: skip
+        if not as_json and (preview or diff.changed or diff.removed):
+            _tell(list(diff.lines()))
         refusal = diff.refusal()
     if refusal is not None:
         raise refusal
+
+
+def _tell(lines: list[str]) -> None:
+    """An update rule by rule, as much of it as a person reads."""
+    for line in lines[:_TOLD]:
+        typer.echo(safe(line))
+    if len(lines) > _TOLD:
+        typer.echo(f"and {len(lines) - _TOLD:,} more; --json has them all")
 
 
 @rules.command("list")

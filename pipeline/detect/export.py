@@ -217,17 +217,3 @@ class _Plain(yaml.SafeDumper):
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-def main() -> None:
-    """`python -m pipeline.detect.export [VARIANT]` writes to standard output."""
-    import sys
-
-    from pipeline.settings.places import config_dir
-
-    variant = int(sys.argv[1]) if len(sys.argv) > 1 else 1
-    sys.stdout.write(export_pipeline(Taxonomy.load(config_dir() / "taxonomy"), variant))
-
-
-if __name__ == "__main__":
-    main()

@@ -114,11 +114,3 @@ def _rendered(lock: dict[str, Locked]) -> bytes:
 
 def _relative(rule: Rule, folder: Path) -> str:
     return Path(rule.path).relative_to(folder).as_posix()
-
-
-if __name__ == "__main__":  # python -m pipeline.detect.lock: what `thapcanh rules lock` does
-    import sys
-
-    from pipeline.settings.places import rules_dir
-
-    sys.stdout.write("".join(f"{line}\n" for line in write_lock(rules_dir())))
