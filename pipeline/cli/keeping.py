@@ -194,6 +194,8 @@ def _show(done: Report, *, as_json: bool, what: str) -> None:
         {"path": str(done.path), "files": done.files, "bytes": done.bytes, "taken": done.taken},
         as_json=as_json,
     )
+    for note in done.notes:
+        sys.stderr.write(f"thapcanh: {note}\n")
     if done.missing:
         raise RefusedError(f"{what}:\n  " + "\n  ".join(done.missing))
 

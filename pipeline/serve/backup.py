@@ -37,13 +37,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`missing` says, a line each, what should be in it and is not, or is not what was once written."""
+    """`missing` says, a line each, what should be in it and is not, or is not what was once written;
+    `notes` what is still to be done."""
 
     path: Path
     files: int
     bytes: int
     taken: str
     missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def file_name(now: datetime) -> str:
@@ -67,7 +69,6 @@ def back_up(here: Installation, target: Path, *, now: datetime, progress: Progre
         )
     with role_lock(here.settings.run, "backup"), _stage(here.settings.run) as stage:
         copy, named, missing = _snapshot(here, stage)
-        _stage_rest(home, stage / "rest")
         members = [
             (copy.name, copy),
             *_under(stage / "rest", stage / "rest"),
@@ -140,8 +141,13 @@ def restore(source: Path, home: Path, *, environ: dict[str, str], progress: Prog
     finally:
         shutil.rmtree(part, ignore_errors=True)
     os.sync()
+    notes: tuple[str, ...] = ()
+    if load_settings(home, {}).state_url != settings.state_url and settings.state.url:
+        notes = (
+            "thapcanh.yml of the restored home names another state: write the new state.url there",
+        )
     return Report(
-        home, len(sizes), sum(sizes.values()), str(reader.head["taken"]), tuple(_check(home))
+        home, len(sizes), sum(sizes.values()), str(reader.head["taken"]), tuple(_check(home)), notes
     )
 
 
@@ -151,6 +157,8 @@ def _snapshot(here: Installation, stage: Path) -> tuple[Path, state_copy.Named, 
     for _ in range(_TRIES):
         for folder in stage.iterdir():
             shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
+        # Before the spool: how far a sender says it is must not be ahead of what was received of it.
+        _stage_rest(here.settings.home, stage / "rest")
         copy, named = state_copy.copy_state(here.state, stage)
         gone = staging.stage_lake(here.settings.lake, named.files, stage / "lake")
         holes = staging.stage_spool(here.settings.spool, named, stage / "spool")

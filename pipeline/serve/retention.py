@@ -2,7 +2,7 @@
 
 In: agencies, settings, now. Out: `Order`s, "delete what this agency's collectors received before then",
 each carried out by the store (which spares what is under a legal hold) and recorded as a `Disposal`.
-Invariant: no order reaches an event younger than its agency's floor; only a drill's agency has none.
+Invariant: no order reaches an event younger than its agency's floor; a drill's agency has none but an hour.
 """
 
 from __future__ import annotations
@@ -29,6 +29,8 @@ from pipeline.store.base import SearchableStore
 
 Reason = Literal["age", "drill", "disk"]
 _STEP: Final = timedelta(days=30)
+_FRESH: Final = timedelta(hours=1)
+"""Even a drill's events stay so long: detection may not have seen them yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Floors:
     def moment(self, agency: Agency, settings: RetentionSettings, now: datetime) -> datetime:
         """Only what was received before it may be deleted early."""
         if agency.drill:
-            return now
+            return now - _FRESH
         months = self.months.get(agency.level)
         return now - timedelta(days=settings.floor_days) if months is None else _ago(now, months)
 
@@ -69,16 +71,12 @@ def due(
     agencies: Sequence[Agency], settings: RetentionSettings, floors: Floors, now: datetime
 ) -> list[Order]:
     """What has reached its age."""
-    return [
-        Order(one.id, now - timedelta(days=settings.drill_days), "drill")
-        if one.drill
-        else Order(
-            one.id,
-            min(now - timedelta(days=settings.days), floors.moment(one, settings, now)),
-            "age",
-        )
-        for one in agencies
-    ]
+    orders = []
+    for one in agencies:
+        days = settings.drill_days if one.drill else settings.days
+        before = min(now - timedelta(days=days), floors.moment(one, settings, now))
+        orders.append(Order(one.id, before, "drill" if one.drill else "age"))
+    return orders
 
 
 def under_pressure(
@@ -87,8 +85,11 @@ def under_pressure(
     """What may go before its time, in the order in which it goes: the drill's, oldest days first, then
     what is older than its floor, oldest months first, an equal age of every agency."""
     drill = [one for one in agencies if one.drill]
-    for days in range(settings.drill_days, -1, -1):
-        yield from (Order(one.id, now - timedelta(days=days), "disk") for one in drill)
+    for before in [
+        *(now - timedelta(days=n) for n in range(settings.drill_days, 0, -1)),
+        now - _FRESH,
+    ]:
+        yield from (Order(one.id, before, "disk") for one in drill)
     floor_of = {one.id: floors.moment(one, settings, now) for one in agencies if not one.drill}
     youngest = max(floor_of.values(), default=now)
     moment = now - timedelta(days=settings.days)

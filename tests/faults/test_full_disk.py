@@ -31,7 +31,7 @@ root, now = Path(sys.argv[1]), utc_now()
 here = small_home(root / "home")
 another_agency(here, "d", drill=True)
 for number, source in ((1, "p1-win"), (2, "d-win")):
-    spool(here, number, source=source)
+    spool(here, number, received=now - timedelta(hours=2), source=source)
     settle_node(here, NODE)
 keeper = Keeper(here, now)
 while keeper.turn(now): pass

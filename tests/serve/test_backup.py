@@ -300,7 +300,12 @@ def test_a_state_in_postgresql_is_dumped_and_put_into_an_empty_database(
         restored(tmp_path / "b", tmp_path / "n", THAPCANH__STATE__URL=postgres_database)
     here.close()
     _emptied(postgres_database)
-    again = restored(tmp_path / "b", tmp_path / "n", THAPCANH__STATE__URL=postgres_database)
+    environ = {"THAPCANH__STATE__URL": postgres_database}
+    done = restore(tmp_path / "b", tmp_path / "n", environ=environ, progress=quiet)
+    assert (done.missing, ["write the new state.url" in note for note in done.notes]) == (
+        (), [True],
+    )  # fmt: skip
+    again = open_home(tmp_path / "n", create=False)
     work_off(again)
     assert outcome(again) == ([1, 2, 3], [3], [(1, 3)])
     again.close()

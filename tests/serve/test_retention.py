@@ -56,7 +56,7 @@ def test_what_has_reached_its_age_is_due_but_never_before_its_floor() -> None:
     ]
     short = RetentionSettings(days=10, floor_days=20, drill_days=0)
     assert due(agencies, short, FLOORS, NOW) == [
-        Order("d", NOW, "drill"),
+        Order("d", NOW - timedelta(hours=1), "drill"),
         Order("l2", datetime(2026, 10, 24, 9, tzinfo=UTC), "age"),
         Order("l5", datetime(2025, 11, 24, 9, tzinfo=UTC), "age"),
         Order("none", ago(20), "age"),
@@ -75,7 +75,7 @@ def test_under_pressure_the_drill_goes_first_then_the_oldest_of_all_down_to_each
     agencies = [agency("d", drill=True), agency("l3", 3), agency("l4", 4), agency("l5", 5)]
     settings = RetentionSettings(days=240, drill_days=1)
     orders = list(under_pressure(agencies, settings, FLOORS, NOW))
-    assert orders[:2] == [Order("d", ago(1), "disk"), Order("d", NOW, "disk")]
+    assert orders[:2] == [Order("d", ago(1), "disk"), Order("d", NOW - timedelta(hours=1), "disk")]
     assert "l5" not in {one.agency for one in orders}
     l3, l4 = ([o.before for o in orders if o.agency == name] for name in ("l3", "l4"))
     assert (l3[-1], l4[-1]) == (
