@@ -27,6 +27,7 @@ from pipeline.settings.load import load_settings
 from pipeline.state.migrate import current, refuse_newer, upgrade
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Meta, Pulse
+from pipeline.store.lake_manifest import HELD
 
 _TRIES = 3
 _LEFT_OUT = frozenset({"lake", "spool", "cache", "run", "log", "state.sqlite"})
@@ -67,13 +68,17 @@ def back_up(here: Installation, target: Path, *, now: datetime, progress: Progre
         raise UsageError(
             "there is no such folder", where=str(target.parent), remedy="make it first"
         )
-    with role_lock(here.settings.run, "backup"), _stage(here.settings.run) as stage:
-        copy, named, missing = _snapshot(here, stage)
+    lake = (
+        here.settings.lake / HELD
+    )  # on the lake's own disk, so that its files are linked, not copied
+    run = here.settings.run
+    with role_lock(run, "backup"), _stage(run / "backup") as stage, _stage(lake) as held:
+        copy, named, missing = _snapshot(here, stage, held)
         members = [
             (copy.name, copy),
             *_under(stage / "rest", stage / "rest"),
             *_under(stage / "spool", stage),
-            *_under(stage / "lake", stage),
+            *((f"lake/{name}", path) for name, path in _under(held, held)),
         ]
         total = sum(path.stat().st_size for _, path in members)
         _room(target.parent, total)
@@ -151,16 +156,18 @@ def restore(source: Path, home: Path, *, environ: dict[str, str], progress: Prog
     )
 
 
-def _snapshot(here: Installation, stage: Path) -> tuple[Path, state_copy.Named, list[str]]:
+def _snapshot(
+    here: Installation, stage: Path, held: Path
+) -> tuple[Path, state_copy.Named, list[str]]:
     """The state first, then a second name for what it names. What went in between (compacted, deleted)
     is of a state that is no more: then all is done again, with the state of now."""
     for _ in range(_TRIES):
-        for folder in stage.iterdir():
+        for folder in (*stage.iterdir(), *held.iterdir()):
             shutil.rmtree(folder) if folder.is_dir() else folder.unlink()
         # Before the spool: how far a sender says it is must not be ahead of what was received of it.
         _stage_rest(here.settings.home, stage / "rest")
         copy, named = state_copy.copy_state(here.state, stage)
-        gone = staging.stage_lake(here.settings.lake, named.files, stage / "lake")
+        gone = staging.stage_lake(here.settings.lake, named.files, held)
         holes = staging.stage_spool(here.settings.spool, named, stage / "spool")
         if not gone and not holes:
             break
@@ -169,14 +176,13 @@ def _snapshot(here: Installation, stage: Path) -> tuple[Path, state_copy.Named, 
 
 
 @contextmanager
-def _stage(run: Path) -> Iterator[Path]:
-    stage = run / "backup"
-    shutil.rmtree(stage, ignore_errors=True)
-    stage.mkdir(mode=0o700)
+def _stage(folder: Path) -> Iterator[Path]:
+    shutil.rmtree(folder, ignore_errors=True)  # of a backup that was killed
+    folder.mkdir(mode=0o700)
     try:
-        yield stage
+        yield folder
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _under(folder: Path, base: Path) -> list[tuple[str, Path]]:

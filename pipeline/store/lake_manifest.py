@@ -22,6 +22,8 @@ from pipeline.store.steps import step
 
 GRACE: Final = timedelta(hours=1)
 """No reader holds a file of the manifest longer, and no commit is under way for longer."""
+HELD: Final = ".held"
+"""A folder under the root for second names of files, which a backup that is under way holds on to."""
 _DELETIONS: Final = "lake_deletions"
 
 
@@ -95,6 +97,8 @@ def sweep(root: Path, state: State, *, now: datetime) -> int:
         named = set(session.scalars(sa.select(LakeFile.path)))
     removed = 0
     for path in root.rglob("*"):
+        if HELD in path.parts:
+            continue
         try:
             old = path.is_file() and path.stat().st_mtime < (now - GRACE).timestamp()
         except FileNotFoundError:

@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,36 @@ def test_what_is_swept_away_between_state_and_files_is_copied_as_of_a_later_stat
     monkeypatch.setattr(staging, "stage_lake", swept)
     assert taken(here, tmp_path / "b").missing == ()
     assert (len(tries), numbers_stored(restored(tmp_path / "b", tmp_path / "n"))) == (2, [1, 2])
+
+
+def test_nobody_sweeps_away_what_a_backup_holds_on_to(
+    here: Installation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All is deleted, and its hour over, when the files are to be copied."""
+    spool(here, 1, 2)
+    settle_node(here, NODE)
+    real = staging.stage_spool
+
+    def swept(*words: Any) -> list[str]:
+        later = utc_now() + timedelta(days=2)
+        assert here.store.delete_before("p1", later, now=utc_now()) == 2
+        assert here.store.sweep(later) == 1
+        return real(*words)
+
+    monkeypatch.setattr(staging, "stage_spool", swept)
+    assert taken(here, tmp_path / "b").missing == ()
+    assert numbers_stored(restored(tmp_path / "b", tmp_path / "n")) == [1, 2]
+    assert list(here.settings.lake.rglob("*.parquet")) == []
+
+
+def test_a_lake_on_another_disk_is_linked_there(here: Installation, tmp_path: Path) -> None:
+    spool(here, 1)
+    settle_node(here, NODE)
+    here.settings.lake.rename(tmp_path / "big")
+    here.settings.lake.symlink_to(tmp_path / "big")
+    assert taken(here, tmp_path / "b").missing == ()
+    assert numbers_stored(restored(tmp_path / "b", tmp_path / "n")) == [1]
+    assert not (tmp_path / "big" / ".held").exists()
 
 
 def test_a_backup_names_what_it_could_not_hold_or_holds_damaged(
