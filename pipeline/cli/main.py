@@ -14,6 +14,7 @@ import typer
 from pipeline.cli import (
     admin,
     config,
+    deadletters,
     detection,
     events,
     files,
@@ -36,6 +37,7 @@ app = typer.Typer(
 for part in (
     admin,
     config,
+    deadletters,
     detection,
     events,
     files,
