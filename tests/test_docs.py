@@ -36,7 +36,7 @@ def fault(words: list[str]) -> str:
         if name not in command.commands:
             return f"no command {name}"
         command = command.commands[name]
-    known = {option for one in command.params for option in one.opts} | {"--help"}
+    known = {o for one in command.params for o in (*one.opts, *one.secondary_opts)} | {"--help"}
     unknown = [word for word in rest if word.startswith("--") and word.split("=")[0] not in known]
     return f"no option {', '.join(unknown)}" if unknown else ""
 

@@ -144,7 +144,7 @@ def run(home: Home = None, as_json: Json = False) -> None:
 
 @retention.command("hold")
 def hold(
-    agency: str,
+    agency: Annotated[str, typer.Argument(help="The agency's id.")],
     first: Annotated[str, typer.Option("--from", help="ISO 8601; a day is the city's.")],
     last: Annotated[str, typer.Option("--to", help="ISO 8601; a day is held to its end.")],
     reason: Annotated[str, typer.Option(help="The order or the case.")],
@@ -163,12 +163,17 @@ def hold(
 
 
 @retention.command("release")
-def release(hold: str, home: Home = None) -> None:
+def release(
+    hold: Annotated[str, typer.Argument(help="The hold's id.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
     """Let a hold go; what it kept is then deleted at its age."""
     from pipeline.store.holds import release_hold
 
     with opened(home) as here:
         release_hold(here.state, OPERATOR, hold, now=utc_now())
+    show_one({"hold": hold, "state": "released"}, as_json=as_json)
 
 
 def _moment(text: str, where: str, *, end: bool = False) -> datetime:

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import typer.main
+from support.commands import commands
 from support.terminal import Terminal
 
 from pipeline.cli.main import app
-
-
-def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words, groups left out."""
-    inner = getattr(command, "commands", None)
-    if inner is None:
-        yield words, command
-        return
-    for name, each in inner.items():
-        yield from commands(each, (*words, name))
-
 
 EVERY = list(commands(typer.main.get_command(app)))
 NO_JSON = {"serve", "match", "normalise", "config check"}  # lines of their own, or nothing to show
@@ -63,14 +52,18 @@ def test_wrong_use_is_code_2(line: str, morning: Terminal) -> None:
     assert (done.code, "Traceback" in done.err, "python" in done.err) == (2, False, False)
 
 
-@pytest.mark.parametrize("words", [words for words, _ in EVERY if words[-1] in {"list", "show"}])
-def test_what_has_no_home_says_how_to_make_one(words: tuple[str, ...], terminal: Terminal) -> None:
-    wants = ["00000000"] if words[-1] == "show" and words[0] != "config" else []
-    if words == ("event", "show"):
-        wants = ["0" * 32]
-    done = terminal.say(" ".join([*words, *wants]))
-    if words[0] == "config":
-        return  # defaults need no home
+READS = [(words, command) for words, command in EVERY if words[-1] in {"list", "show", "search"}]
+
+
+@pytest.mark.parametrize(("words", "command"), READS, ids=[" ".join(words) for words, _ in READS])
+def test_what_has_no_home_says_how_to_make_one(
+    words: tuple[str, ...], command: Any, terminal: Terminal
+) -> None:
+    if words == ("config", "show"):
+        return  # the defaults need none
+    wanted = sum(one.required for one in command.params)
+    value = "0" * 32 if words[0] == "event" else "1"
+    done = terminal.say(" ".join([*words, *[value] * wanted]))
     assert (done.code, done.out, done.err) == (
         2,
         "",
