@@ -29,7 +29,7 @@ from pipeline.store.query_tree import And, Everything, Node, Not, Or, Words
 if TYPE_CHECKING:
     import pyarrow as pa
 
-PIECE_BYTES: Final = 32 << 20
+PIECE_BYTES: Final = 8 << 20
 # A quarantined or lost file is opened too, so that a search says that it cannot answer whole.
 STANDING: Final = ("live", "quarantined", "lost")
 

@@ -40,7 +40,7 @@ def rows_of(path: Path, numbers: Sequence[int]) -> pa.Table:
         marks = ", ".join(f"${place}" for place in range(2, len(numbers) + 2))
         found = cursor.sql(_ROWS + f"({marks})", params=[str(path), *numbers]).to_arrow_table()
         return found.rename_columns(names)
-    except duckdb.IOException as error:
+    except (duckdb.IOException, duckdb.InvalidInputException) as error:
         raise DamagedError(
             "a file of the lake cannot be read",
             where=str(path),

@@ -10,9 +10,8 @@ folded for real. No index, no folded copy.
 from __future__ import annotations
 
 import unicodedata
-from bisect import bisect_right
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.model.fold import fold_letters, is_token, tokens
@@ -25,6 +24,12 @@ if TYPE_CHECKING:
     Mask = npt.NDArray[np.bool_]
 
 _LAST: Final = 0xFFFF  # beyond it every character but the pictographs is taken the slow way
+_FEW: Final = 40
+COMMON: Final = (
+    r"\x{0}-\x{377}\x{1E00}-\x{1EFF}\x{2010}-\x{2027}\x{2030}-\x{205E}\x{2100}-\x{218B}\x{2190}-\x{23FF}"
+    r"\x{2500}-\x{27FF}\x{3000}-\x{3029}\x{4E00}-\x{9FEF}\x{AC00}-\x{D7A3}"
+)
+"""Latin, Vietnamese, signs, Han, Hangul syllables: nothing awkward is among them (a test holds it)."""
 _PICTOGRAPHS: Final = range(0x1F300, 0x1F700)
 
 
@@ -37,7 +42,8 @@ def holds(texts: Any, words: Words) -> Mask:
     plain = _mask(pc.string_is_ascii(texts))
     if all(token.isascii() for token in words.tokens):
         lowered = pc.ascii_lower(texts)
-        rows = np.flatnonzero(_containing(lowered, max(words.tokens, key=len)) & plain)
+        longest = max(words.tokens, key=len)  # a plain literal, which RE2 seeks four times as fast
+        rows = np.flatnonzero(_mask(pc.match_substring_regex(lowered, longest)) & plain)
         if len(rows):
             hits = pc.match_substring_regex(lowered.take(rows), _ascii_regex(words))
             found[rows] = _mask(hits)
@@ -74,29 +80,6 @@ def _mask(array: Any) -> Mask:
     return np.asarray(filled.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 
-def _containing(texts: Any, literal: str) -> Mask:
-    """Texts in which the bytes occur: one pass over the column's bytes, whatever the number of texts."""
-    import numpy as np
-
-    found = np.zeros(len(texts), dtype=np.bool_)
-    _, offsets_buffer, data = texts.buffers()
-    if data is None or not len(texts):
-        return found
-    offsets = np.frombuffer(offsets_buffer, np.int32, len(texts) + 1, 4 * texts.offset)
-    start, stop = int(offsets[0]), int(offsets[-1])
-    raw, needle = data.slice(start, stop - start).to_pybytes(), literal.encode()
-    ends = (offsets[1:] - start).tolist()
-    place = raw.find(needle)
-    while place >= 0:
-        row = bisect_right(ends, place)
-        if place + len(needle) <= ends[row]:
-            found[row] = True
-            place = raw.find(needle, ends[row])
-        else:  # it runs over from one text into the next
-            place = raw.find(needle, place + 1)
-    return found
-
-
 def _ascii_regex(words: Words) -> str:
     """Over lowered ASCII: a token is a run of letters and digits."""
     start = "" if words.open_start else "(?:^|[^a-z0-9])"
@@ -105,19 +88,36 @@ def _ascii_regex(words: Words) -> str:
 
 
 def _accented(texts: Any, words: Words) -> Mask:
+    """Texts that are not all ASCII. A small loose expression thins them: the strict one takes longer to
+    build than a few texts take to fold."""
     import numpy as np
     import pyarrow.compute as pc
 
     table = _table()
     if any(char not in table.letters for token in words.tokens for char in token):
         return np.array([text_holds(text, words) for text in texts.to_pylist()], dtype=np.bool_)
-    found = _mask(pc.match_substring_regex(texts, _accent_regex(words)))
-    slow = np.flatnonzero(_mask(pc.match_substring_regex(texts, table.awkward)))
-    for row in slow:
+    found = np.zeros(len(texts), dtype=np.bool_)
+    rows = np.flatnonzero(_mask(pc.match_substring_regex(texts, _loose_regex(words))))
+    if len(rows) > _FEW:
+        found[rows] = _mask(pc.match_substring_regex(texts.take(rows), _accent_regex(words)))
+    else:
+        found[rows] = [text_holds(texts[int(row)].as_py(), words) for row in rows]
+    rare = np.flatnonzero(_mask(pc.match_substring_regex(texts, f"[^{COMMON}]")))
+    if len(rare):
+        rare = rare[_mask(pc.match_substring_regex(texts.take(rare), table.awkward))]
+    for row in rare:
         found[row] = text_holds(texts[int(row)].as_py(), words)
     return found
 
 
+@lru_cache(maxsize=64)
+def _loose_regex(words: Words) -> str:
+    """Fits wherever the longest token does, and perhaps elsewhere."""
+    letters = _table().letters
+    return "".join(f"[{letters[c]}][\\x{{300}}-\\x{{10FFFF}}]*" for c in max(words.tokens, key=len))
+
+
+@lru_cache(maxsize=64)
 def _accent_regex(words: Words) -> str:
     """Marks may follow any letter and come before any token; a parting is anything but letter, digit, mark."""
     table = _table()

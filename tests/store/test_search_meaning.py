@@ -147,6 +147,27 @@ def test_words_over_a_column_are_words_over_folded_tokens(
     assert got == [*(holds(words, {"event.original": text}) for text in texts), False]
 
 
+def test_no_common_character_needs_its_neighbours_to_be_folded() -> None:
+    from pipeline.store import words
+
+    table = words._table()
+    common = pc.match_substring_regex(
+        pa.array([chr(p) for p in range(0xD800)]), f"^[{words.COMMON}]$"
+    )
+    awkward = pc.match_substring_regex(pa.array([chr(p) for p in range(0xD800)]), table.awkward)
+    assert [hex(p) for p in range(0xD800) if common[p].as_py() and awkward[p].as_py()] == []
+    assert pc.sum(common).as_py() > 30_000
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(ANY_TEXT, min_size=1, max_size=4), open_end=st.booleans())
+def test_many_accented_texts_are_decided_as_few_are(texts: list[str], open_end: bool) -> None:
+    for token in {token for text in texts for token in fold.tokens(text)}:
+        words = Words((token,), open_end=open_end)
+        few = words_hold(pa.array(texts), words).tolist()
+        assert words_hold(pa.array(texts * 50), words).tolist() == few * 50
+
+
 def test_arrow_lowers_each_character_as_the_model_does() -> None:
     every = [chr(p) for p in range(sys.maxunicode + 1) if not 0xD800 <= p <= 0xDFFF]
     known = [char for char in every if unicodedata.category(char) != "Cn"]
