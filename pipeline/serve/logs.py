@@ -1,13 +1,17 @@
 """Structured logs: one JSON object a line, no secrets, no text of events.
 
+What cannot be written there (a full disk) goes to standard error: an alarm must find a way out.
+
 ``{"time": "2026-11-24T09:00:00.000Z", "level": "info", "role": "detect", "message": "run done", "events": 10}``
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.handlers
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -38,9 +42,15 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=False, default=str)
 
 
+class _LogFile(logging.handlers.RotatingFileHandler):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's name
+        with contextlib.suppress(OSError, ValueError):
+            sys.stderr.write(self.format(record) + "\n")
+
+
 def log_to(folder: Path, role: str) -> None:
     """Send this process's log to ``<folder>/<role>.log``, turned over at 10 MB."""
-    handler = logging.handlers.RotatingFileHandler(
+    handler = _LogFile(
         folder / f"{role}.log", maxBytes=MAX_BYTES, backupCount=KEPT, encoding="utf-8"
     )
     handler.setFormatter(JsonLines(role))

@@ -35,7 +35,7 @@ class Settling:
         self._products = load_products()
         self._guard = Guard(here.settings.run, beat=heart.beat)
         self._readers: dict[str, SpoolReader] = {}
-        self._troubled = False
+        self._troubled = True  # the alarm may be a dead process's: the first success closes it
         self._say = 0.0
 
     def turn(self, stop: threading.Event) -> bool:

@@ -3,7 +3,8 @@
 Each child's standard input is a pipe that only the supervisor holds: when the supervisor dies, even
 by SIGKILL, the children read its end and stop. A role that is stuck is killed and started again;
 what it was doing is done again, since every stage is idempotent. An *errand* (the rehearsal) is a child
-that comes to an end by itself; it is started again only when it fell.
+that comes to an end by itself; it is started again only when it fell. While the state itself cannot be
+written no role can show its life, and none is killed for that.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from pipeline.model.clock import utc_now
+from pipeline.model.clock import to_iso, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.disk import trouble
 from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import RoleHealth, read_pulses
 from pipeline.state.alarms import close_alarm, raise_alarm
+from pipeline.state.tables.operation import Meta
 
 ROLES = ("collect", "normalise", "detect", "tickets", "console")
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
@@ -61,6 +63,7 @@ class Supervisor:
         self._children |= {name: _Child(name, errand=True) for name in errands}
         self._command = command or self._default_command
         self._lock = threading.Lock()
+        self._state_trouble, self._believe_pulses = "", 0.0
 
     def _default_command(self, name: str) -> list[str]:
         words = [name] if self._children[name].errand else ["serve", name]
@@ -92,7 +95,8 @@ class Supervisor:
         ]
         full = trouble(self._installation.settings)
         disk = [RoleHealth("disk", "", full, 0, now)] if full else []
-        return down + disk + [health for health in self._pulses() if health.reason]
+        away = [RoleHealth("state", "", self._state_trouble, 0, now)] if self._state_trouble else []
+        return [*down, *disk, *away, *(health for health in self._pulses() if health.reason)]
 
     def pids(self) -> dict[str, int]:
         return {c.role: c.process.pid for c in self._children.values() if c.process is not None}
@@ -136,8 +140,25 @@ class Supervisor:
             and child.started < grown  # a pulse from before this start says nothing of it
         ]
 
+    def _try_state(self) -> bool:
+        """Whether the state can be written, and has been for as long as a pulse may take."""
+        try:
+            with self._installation.state.begin() as session:
+                session.merge(Meta(name="supervisor", value={"alive": to_iso(utc_now())}))
+        except ServiceAwayError as error:
+            if not self._state_trouble:
+                log.error("ALARM the state cannot be written", extra={"why": str(error)})  # noqa: TRY400
+            self._state_trouble = str(error)
+            self._believe_pulses = time.monotonic() + self._settings.stuck_after
+            return False
+        self._state_trouble = ""
+        return time.monotonic() >= self._believe_pulses
+
     def _look_after(self) -> None:
-        for health in self._pulses():
+        pulses = self._pulses()
+        if (self._state_trouble or any(one.reason for one in pulses)) and not self._try_state():
+            return
+        for health in pulses:
             child = self._children.get(health.role)
             if child is None:
                 continue
