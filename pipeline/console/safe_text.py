@@ -37,9 +37,19 @@ _MARKS = re.compile(
 )
 
 
-def _picture(char: str) -> Markup:
+def _name(char: str) -> str:
     code = ord(char)
-    shown = f"⟦{_CONTROLS[code]}⟧" if code < 0x20 else f"⟦{code:04X}⟧"
+    return f"⟦{_CONTROLS[code]}⟧" if code < 0x20 else f"⟦{code:04X}⟧"
+
+
+def pictured(text: str) -> str:
+    """The text with its odd characters as pictures, still text; line breaks and tabs stand."""
+    text = text.replace("\r\n", "\n")
+    return _ODD.sub(lambda found: found[0] if found[0] in "\n\t" else _name(found[0]), text)
+
+
+def _picture(char: str) -> Markup:
+    code, shown = ord(char), _name(char)
     title = f"U+{code:04X} {unicodedata.name(char, '')}".strip()
     return Markup('<b class="odd" title="{}">{}</b>').format(title, shown)
 

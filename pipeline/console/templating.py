@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from pipeline.console import labels
 from pipeline.console.catalogues import NAMES, Catalogue
+from pipeline.console.markdown import markdown
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
 
@@ -85,6 +86,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
         "stamp": stamp,
         "span": span,
         "num": words.number,
+        "markdown": markdown,
         "say": words.say,
         "path": lambda text: quote(str(text), safe=""),
         "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),

@@ -26,3 +26,13 @@ class ClosingReason(StrEnum):
     INSUFFICIENT_EVIDENCE = "insufficient_evidence"
     TEST_DRILL = "test_drill"
     RECOVERED = "recovered"
+
+
+class Tlp(StrEnum):
+    """The Traffic Light Protocol 2.0 (FIRST): how far what the ticket says may go."""
+
+    CLEAR = "clear"
+    GREEN = "green"
+    AMBER = "amber"
+    AMBER_STRICT = "amber+strict"
+    RED = "red"

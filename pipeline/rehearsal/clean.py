@@ -23,7 +23,14 @@ from pipeline.state.tables.intake import DeadLetterRow, FileRange
 from pipeline.state.tables.lake import Hold
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey, SourceSeen
-from pipeline.state.tables.tickets import Outbox, Ticket, TicketFinding, TicketHistory
+from pipeline.state.tables.tickets import (
+    Outbox,
+    Ticket,
+    TicketClock,
+    TicketFinding,
+    TicketHistory,
+    TicketTag,
+)
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.entities import is_drill
 
@@ -78,8 +85,9 @@ def _of_the_centre(session: Session) -> list[str]:
 
 
 def _remove_tickets(session: Session, tickets: list[str]) -> None:
-    for table in (Outbox, TicketHistory, TicketFinding):
+    for table in (Outbox, TicketHistory, TicketFinding, TicketTag, TicketClock):
         session.execute(sa.delete(table).where(table.ticket.in_(tickets)))
+    session.flush()
     session.execute(sa.delete(Ticket).where(Ticket.id.in_(tickets)))
 
 

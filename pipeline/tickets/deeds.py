@@ -76,16 +76,8 @@ def do(
     now: datetime,
 ) -> Outcome:
     """Run `deed` on the ticket in one transaction. `what` names it and its arguments."""
-    asked = content_hash(*what, request.ticket, str(request.revision))
-    with state.begin() as session:
-        if request.key:
-            done = session.get(Deed, (request.key, request.actor.name))
-            if done is not None:
-                if done.request != asked:
-                    raise ConflictError(
-                        "this idempotency key was used for another request", got=request.key
-                    )
-                return msgspec.convert(done.answer, Outcome)
+
+    def whole(session: Session) -> dict[str, Any]:
         ticket = find(session, request.actor, request.ticket, permission, lock=True)
         if request.revision is not None and request.revision != ticket.revision:
             raise ConflictError(
@@ -97,14 +89,34 @@ def do(
             )
         deed(session, ticket)
         outcome = Outcome(ticket.id, ticket.number, ticket.revision, ticket.status, ticket.owner)
-        if request.key:
-            answer: dict[str, Any] = msgspec.to_builtins(outcome)
-            session.add(
-                Deed(
-                    key=request.key, actor=request.actor.name, request=asked, answer=answer, at=now
-                )
-            )
-    return outcome
+        answer: dict[str, Any] = msgspec.to_builtins(outcome)
+        return answer
+
+    asked = (*what, request.ticket, str(request.revision))
+    return msgspec.convert(once(state, request.actor, request.key, asked, whole, now=now), Outcome)
+
+
+def once(
+    state: State,
+    actor: Actor,
+    key: str,
+    what: tuple[str, ...],
+    deed: Callable[[Session], dict[str, Any]],
+    *,
+    now: datetime,
+) -> dict[str, Any]:
+    """Run `deed` in one transaction; under a key that was used for `what` before, give that answer."""
+    asked = content_hash(*what)
+    with state.begin() as session:
+        done = session.get(Deed, (key, actor.name)) if key else None
+        if done is not None:
+            if done.request != asked:
+                raise ConflictError("this idempotency key was used for another request", got=key)
+            return done.answer
+        answer = deed(session)
+        if key:
+            session.add(Deed(key=key, actor=actor.name, request=asked, answer=answer, at=now))
+    return answer
 
 
 def standing(ticket: Ticket) -> str:

@@ -62,7 +62,8 @@ def _name(session: Session, ticket: Ticket, living: tuple[sa.ColumnElement[bool]
     by_time = (TicketFinding.first, TicketFinding.finding)
     severest = session.scalars(query.order_by(TicketFinding.rank.desc(), *by_time)).one()
     ticket.rule, ticket.title = severest.rule, severest.title
-    ticket.severity, ticket.severity_rank = severest.level, Level(severest.level).rank
+    if not ticket.severity_by:
+        ticket.severity, ticket.severity_rank = severest.level, Level(severest.level).rank
     if ticket.kind != STORM:
         ticket.entity = session.scalars(query.order_by(*by_time)).one().entity
 

@@ -65,6 +65,7 @@ def join(
     if ticket.closed is None:
         ticket.status, ticket.closed = TicketStatus.CLOSED.value, now
         ticket.reason, ticket.owner_until = ClosingReason.DUPLICATE.value, None
+        ticket.waiting_for = ""
         said = {"reason": ticket.reason, "duplicate_of": main.number}
         record(session, ticket, "closed", by=by, at=now, text=text, detail=said | more)
     else:

@@ -5,20 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    rule,
-    run_state_machine_as_test,
-)
 from support.detecting import MemoryStore, event
 from support.people import AUDITOR, analyst, officer
 
@@ -31,6 +21,7 @@ from pipeline.state.tables.access import Person
 from pipeline.state.tables.tickets import Ticket, TicketHistory
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Outcome, Request
+from pipeline.tickets.leases import lapse_once
 
 NOW = EPOCH + timedelta(days=1)
 AN, BINH = analyst("an"), analyst("binh")
@@ -78,7 +69,6 @@ def test_the_whole_way_to_the_end_and_back_is_in_the_history(state: State) -> No
     life.start(state, by(AN), now=NOW)
     life.wait_for(state, by(AN), whom="agency", note="máy này của ai?", now=NOW)
     life.comment(state, by(officer("chi", "ward-1")), text="của phòng kế toán", now=NOW)
-    life.start(state, by(AN), now=NOW)
     life.assign(state, by(AN), to="binh", note="giao ca", now=NOW)
     life.take_over(state, by(AN), reason="Bình nghỉ", now=NOW)
     life.release(state, by(AN), now=NOW)
@@ -87,7 +77,7 @@ def test_the_whole_way_to_the_end_and_back_is_in_the_history(state: State) -> No
     last = life.reopen(state, by(AN), note="lại thấy", now=NOW)
     assert (last.status, last.owner, last.revision) == ("reopened", "", 11)
     assert [what for what, _ in told(state)] == [
-        "opened", "claimed", "in_progress", "waiting", "commented", "in_progress", "assigned",
+        "opened", "claimed", "in_progress", "waiting", "answered", "assigned",
         "taken_over", "released", "claimed", "closed", "reopened",
     ]  # fmt: skip
 
@@ -187,110 +177,40 @@ def test_of_many_concurrent_claims_exactly_one_wins(state: State) -> None:
         assert session.scalars(sa.select(Ticket.owner)).all() == [won[0].owner]
 
 
-class Life(RuleBasedStateMachine):
-    """Many actors do what they like; a small model says what must come of it."""
-
-    actors = st.sampled_from([analyst(n) for n in ("an", "binh", "chi")])
-    stale = st.sampled_from([None, None, 0, -1])
-
-    @initialize()
-    def begin(self) -> None:
-        import tempfile
-
-        from support.detecting import PlainEvaluator
-
-        from pipeline.detect.runs import run_once
-        from pipeline.tickets.grouping import tickets_once
-
-        self.folder = tempfile.TemporaryDirectory()
-        self.state = State.at(Path(self.folder.name) / "s.sqlite")
-        self.state.create_tables()
-        run_once(
-            self.state, MemoryStore([event(1)]), PlainEvaluator(), holder="w", clock=lambda: NOW
-        )  # type: ignore[arg-type]
-        tickets_once(self.state, now=NOW)
-        self.owner, self.closed, self.revision, self.lines = "", False, 1, 1
-
-    def attempt(self, deed: Callable[[], Outcome], *, allowed: bool) -> bool:
-        try:
-            outcome = deed()
-        except ConflictError:
-            assert not allowed
-            return False
-        assert allowed
-        assert outcome.revision >= self.revision
-        self.revision = outcome.revision
-        return True
-
-    def request(self, actor: Actor, stale: int | None) -> Request:
-        return by(actor, revision=None if stale is None else self.revision + stale)
-
-    @rule(actor=actors, stale=stale)
-    def claim(self, actor: Actor, stale: int | None) -> None:
-        allowed = not self.closed and self.owner in ("", actor.name) and stale != -1
-        if self.attempt(
-            lambda: life.claim(self.state, self.request(actor, stale), now=NOW), allowed=allowed
-        ):
-            self.lines += self.owner != actor.name
-            self.owner = actor.name
-
-    @rule(actor=actors, stale=stale)
-    def take_over(self, actor: Actor, stale: int | None) -> None:
-        allowed = not self.closed and self.owner != actor.name and stale != -1
-        if self.attempt(
-            lambda: life.take_over(self.state, self.request(actor, stale), reason="ca", now=NOW),
-            allowed=allowed,
-        ):
-            self.owner, self.lines = actor.name, self.lines + 1
-
-    @rule(actor=actors)
-    def release(self, actor: Actor) -> None:
-        allowed = not self.closed and self.owner == actor.name
-        if self.attempt(lambda: life.release(self.state, by(actor), now=NOW), allowed=allowed):
-            self.owner, self.lines = "", self.lines + 1
-
-    @rule(actor=actors, reason=st.sampled_from(EIGHT))
-    def close(self, actor: Actor, reason: str) -> None:
-        allowed = not self.closed and self.owner in ("", actor.name)
-        if self.attempt(
-            lambda: life.close(self.state, by(actor), reason=reason, note="x", now=NOW),
-            allowed=allowed,
-        ):
-            self.closed, self.lines = True, self.lines + 1
-
-    @rule(actor=actors)
-    def reopen(self, actor: Actor) -> None:
-        if self.attempt(
-            lambda: life.reopen(self.state, by(actor), note="x", now=NOW), allowed=self.closed
-        ):
-            self.owner, self.closed, self.lines = "", False, self.lines + 1
-
-    @rule(actor=actors)
-    def comment(self, actor: Actor) -> None:
-        self.attempt(lambda: life.comment(self.state, by(actor), text="x", now=NOW), allowed=True)
-        self.lines += 1
-
-    @invariant()
-    def the_row_and_the_history_agree_with_the_model(self) -> None:
-        if not hasattr(self, "state"):
-            return
-        with self.state.read() as session:
-            (row,) = session.scalars(sa.select(Ticket))
-            places = list(
-                session.scalars(sa.select(TicketHistory.place).order_by(TicketHistory.place))
-            )
-        assert (row.owner, row.closed is not None) == (self.owner, self.closed)
-        assert row.revision == self.revision
-        assert places == list(range(1, self.lines + 1))
-
-    def teardown(self) -> None:
-        if hasattr(self, "state"):
-            self.state.close()
-            self.folder.cleanup()
+def test_the_agency_answers_a_ticket_that_waits_for_it_and_the_work_goes_on(state: State) -> None:
+    life.claim(state, by(AN), now=NOW)
+    life.wait_for(state, by(AN), whom="supplier", note="xin bản vá", now=NOW)
+    life.comment(state, by(officer("chi", "ward-1")), text="đã biết", now=NOW)
+    life.wait_for(state, by(AN), whom="agency", note="máy này của ai?", now=NOW)
+    life.comment(state, by(BINH), text="đã gọi điện", now=NOW)
+    answered = life.comment(state, by(officer("chi", "ward-1")), text="của kế toán", now=NOW)
+    assert (answered.status, answered.owner) == ("in_progress", "person:an")
+    assert [w for w, _ in told(state)] == [
+        "opened", "claimed", "waiting", "commented", "waiting", "commented", "answered",
+    ]  # fmt: skip
 
 
-@pytest.mark.parametrize("state", ["sqlite"], indirect=True)  # it opens states of its own
-def test_whatever_actors_do_the_ticket_agrees_with_the_model() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
-        Life, settings=settings(max_examples=15, stateful_step_count=15, deadline=None)
+def test_a_claim_holds_for_a_week_while_the_ticket_waits(state: State) -> None:
+    life.claim(state, by(AN), now=NOW)
+    life.wait_for(state, by(AN), whom="supplier", note="xin bản vá", now=NOW)
+    assert lapse_once(state, now=NOW + life.WAITING_HOLDS - timedelta(seconds=1)) == 0
+    assert lapse_once(state, now=NOW + life.WAITING_HOLDS) == 1
+
+
+def test_lapsed_claims_come_back_into_the_queue_once_and_are_told(state: State) -> None:
+    life.claim(state, by(AN), now=NOW)
+    life.start(state, by(AN), now=NOW)
+    later = NOW + life.CLAIM_HOLDS
+    assert (lapse_once(state, now=later), lapse_once(state, now=later)) == (1, 0)
+    with state.read() as session:
+        ticket = session.scalars(sa.select(Ticket)).one()
+        line = session.scalars(
+            sa.select(TicketHistory).where(TicketHistory.what == "lease_expired")
+        ).one()
+    assert (ticket.owner, ticket.status, ticket.owner_until) == ("", "new", None)
+    assert (line.by, line.detail) == (
+        "system:pipeline",
+        {"before": "person:an", "was": "in_progress"},
     )
+    with pytest.raises(ConflictError, match="nobody has claimed"):
+        life.start(state, by(AN), now=later)

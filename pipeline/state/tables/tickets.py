@@ -17,19 +17,23 @@ class Ticket(Base):
     Title, `rule` and severity are those of its severest finding, the entity is written as it was first
     seen; `findings` and `rules` say how many it holds. `kind`: detection, storm (findings of one rule
     at one agency beyond a rate), health. `apart`: taken out of another by hand, so that grouping joins
-    it to none again.
+    it to none again. `severity_by` is who set the severity by hand, empty where its findings say it.
+    `signs` are what people have seen of the incident (keys of the policy packs: serious, …); `checks`
+    maps done steps of the checklist to who did them. `due`, `due_what` and `alert` (warned, breached)
+    are of its most pressing clock.
     """
 
     __tablename__ = "ticket"
     __table_args__ = (
         Index(
-            "ix_ticket_open_severity_rank_number",  # the queue: most of its pages are open tickets
-            "severity_rank",
+            "ix_ticket_open_priority_number",  # the queue: most of its pages are open tickets
+            "priority",
             "number",
             sqlite_where=text("closed IS NULL"),
             postgresql_where=text("closed IS NULL"),
         ),
-        Index("ix_ticket_severity_rank_number", "severity_rank", "number"),
+        Index("ix_ticket_priority_number", "priority", "number"),
+        Index("ix_ticket_owner_until", "owner_until"),
         Index("ix_ticket_agency_entity_key", "agency", "entity_key"),
         Index("ix_ticket_follows", "follows"),
         Index("ix_ticket_duplicate_of", "duplicate_of"),
@@ -46,9 +50,15 @@ class Ticket(Base):
     entity_key: Mapped[str] = mapped_column(String(32), default="")
     severity: Mapped[str] = mapped_column(String(16))
     severity_rank: Mapped[int]
+    severity_by: Mapped[str] = mapped_column(String(96), default="")
+    priority: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(16))
     owner: Mapped[str] = mapped_column(String(64), default="")
     owner_until: Mapped[datetime | None]
+    waiting_for: Mapped[str] = mapped_column(String(16), default="")
+    tlp: Mapped[str] = mapped_column(String(16), default="amber")
+    signs: Mapped[list[str]] = mapped_column(default=list)
+    checks: Mapped[dict[str, Any]] = mapped_column(default=dict)
     reason: Mapped[str] = mapped_column(String(32), default="")
     duplicate_of: Mapped[str] = mapped_column(String(32), default="")
     follows: Mapped[str] = mapped_column(String(32), default="")
@@ -59,8 +69,12 @@ class Ticket(Base):
     rules: Mapped[int] = mapped_column(default=0)
     apart: Mapped[bool] = mapped_column(default=False)
     opened: Mapped[datetime]
+    claimed: Mapped[datetime | None]  # for the first time
     changed: Mapped[datetime]
     closed: Mapped[datetime | None]
+    due: Mapped[datetime | None]
+    due_what: Mapped[str] = mapped_column(String(32), default="")
+    alert: Mapped[str] = mapped_column(String(16), default="")
     revision: Mapped[int] = mapped_column(default=1)
 
 
@@ -111,6 +125,78 @@ class TicketHistory(Base):
     at: Mapped[datetime]
     text: Mapped[str] = mapped_column(Text, default="")
     detail: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class TicketTag(Base):
+    """A word that people have put on a ticket."""
+
+    __tablename__ = "ticket_tag"
+    __table_args__ = (Index("ix_ticket_tag_tag", "tag"),)
+
+    ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"), primary_key=True)
+    tag: Mapped[str] = mapped_column(String(40), primary_key=True)
+
+
+class TicketClock(Base):
+    """A time by which something must be done. `kind`: service or legal; `state`: running, paused, met,
+    breached (and still running), missed (met or ended too late), void.
+
+    Working or plain seconds: `budget` in all, `spent` before `since`. `next` is when the clock has
+    something to say (a warning, then the breach), None once it has said all.
+    """
+
+    __tablename__ = "ticket_clock"
+    __table_args__ = (UniqueConstraint("ticket", "key"), Index("ix_ticket_clock_next", "next"))
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"))
+    key: Mapped[str] = mapped_column(String(32))
+    kind: Mapped[str] = mapped_column(String(16))
+    pack: Mapped[str] = mapped_column(String(64))
+    working: Mapped[bool] = mapped_column(default=False)
+    began: Mapped[datetime]
+    budget: Mapped[int]
+    spent: Mapped[int] = mapped_column(default=0)
+    since: Mapped[datetime | None]
+    due: Mapped[datetime | None]
+    next: Mapped[datetime | None]
+    state: Mapped[str] = mapped_column(String(16))
+    warned: Mapped[bool] = mapped_column(default=False)
+    ended: Mapped[datetime | None]
+
+
+class RulePrecision(Base):
+    """Verdicts of closed tickets by rule: `hits` were right, `misses` were not. Drills are left out."""
+
+    __tablename__ = "rule_precision"
+
+    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hits: Mapped[int] = mapped_column(default=0)
+    misses: Mapped[int] = mapped_column(default=0)
+    at: Mapped[datetime]
+
+
+class HandOver(Base):
+    """What one shift tells the next. `tickets` are numbers."""
+
+    __tablename__ = "hand_over"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    by: Mapped[str] = mapped_column(String(96))
+    at: Mapped[datetime] = mapped_column(index=True)
+    text: Mapped[str] = mapped_column(Text)
+    tickets: Mapped[list[Any]] = mapped_column(default=list)
+
+
+class SavedView(Base):
+    """A person's name for the filters of the queue."""
+
+    __tablename__ = "saved_view"
+
+    person: Mapped[str] = mapped_column(String(96), primary_key=True)
+    name: Mapped[str] = mapped_column(String(60), primary_key=True)
+    query: Mapped[str]
+    made: Mapped[datetime]
 
 
 class Deed(Base):

@@ -168,6 +168,18 @@ def upgrade() -> None:
         batch_op.create_index("ix_finding_event_finding_time", ["finding", "time"], unique=False)
 
     op.create_table(
+        "hand_over",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("by", sa.String(length=96), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("tickets", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_hand_over")),
+    )
+    with op.batch_alter_table("hand_over", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_hand_over_at"), ["at"], unique=False)
+
+    op.create_table(
         "hold",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
@@ -303,6 +315,14 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_rule_revision"), ["revision"], unique=False)
 
     op.create_table(
+        "rule_precision",
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("hits", sa.BigInteger(), nullable=False),
+        sa.Column("misses", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", name=op.f("pk_rule_precision")),
+    )
+    op.create_table(
         "rule_revision",
         sa.Column("revision", sa.String(length=32), nullable=False),
         sa.Column("rule", sa.String(length=64), nullable=False),
@@ -345,6 +365,14 @@ def upgrade() -> None:
     with op.batch_alter_table("run", schema=None) as batch_op:
         batch_op.create_index("ix_run_schedule_started", ["schedule", "started"], unique=False)
 
+    op.create_table(
+        "saved_view",
+        sa.Column("person", sa.String(length=96), nullable=False),
+        sa.Column("name", sa.String(length=60), nullable=False),
+        sa.Column("query", sa.String(), nullable=False),
+        sa.Column("made", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("person", "name", name=op.f("pk_saved_view")),
+    )
     op.create_table(
         "schedule",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -398,9 +426,15 @@ def upgrade() -> None:
         sa.Column("entity_key", sa.String(length=32), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("severity_rank", sa.BigInteger(), nullable=False),
+        sa.Column("severity_by", sa.String(length=96), nullable=False),
+        sa.Column("priority", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("owner_until", sa.BigInteger(), nullable=True),
+        sa.Column("waiting_for", sa.String(length=16), nullable=False),
+        sa.Column("tlp", sa.String(length=16), nullable=False),
+        sa.Column("signs", sa.JSON(), nullable=False),
+        sa.Column("checks", sa.JSON(), nullable=False),
         sa.Column("reason", sa.String(length=32), nullable=False),
         sa.Column("duplicate_of", sa.String(length=32), nullable=False),
         sa.Column("follows", sa.String(length=32), nullable=False),
@@ -411,8 +445,12 @@ def upgrade() -> None:
         sa.Column("rules", sa.BigInteger(), nullable=False),
         sa.Column("apart", sa.Boolean(), nullable=False),
         sa.Column("opened", sa.BigInteger(), nullable=False),
+        sa.Column("claimed", sa.BigInteger(), nullable=True),
         sa.Column("changed", sa.BigInteger(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=True),
+        sa.Column("due", sa.BigInteger(), nullable=True),
+        sa.Column("due_what", sa.String(length=32), nullable=False),
+        sa.Column("alert", sa.String(length=16), nullable=False),
         sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ticket")),
         sa.UniqueConstraint("number", name=op.f("uq_ticket_number")),
@@ -423,15 +461,14 @@ def upgrade() -> None:
         batch_op.create_index("ix_ticket_duplicate_of", ["duplicate_of"], unique=False)
         batch_op.create_index("ix_ticket_follows", ["follows"], unique=False)
         batch_op.create_index(
-            "ix_ticket_open_severity_rank_number",
-            ["severity_rank", "number"],
+            "ix_ticket_open_priority_number",
+            ["priority", "number"],
             unique=False,
             sqlite_where=sa.text("closed IS NULL"),
             postgresql_where=sa.text("closed IS NULL"),
         )
-        batch_op.create_index(
-            "ix_ticket_severity_rank_number", ["severity_rank", "number"], unique=False
-        )
+        batch_op.create_index("ix_ticket_owner_until", ["owner_until"], unique=False)
+        batch_op.create_index("ix_ticket_priority_number", ["priority", "number"], unique=False)
 
     op.create_table(
         "watch_list",
@@ -569,6 +606,30 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_source_agency"), ["agency"], unique=False)
 
     op.create_table(
+        "ticket_clock",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("key", sa.String(length=32), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("pack", sa.String(length=64), nullable=False),
+        sa.Column("working", sa.Boolean(), nullable=False),
+        sa.Column("began", sa.BigInteger(), nullable=False),
+        sa.Column("budget", sa.BigInteger(), nullable=False),
+        sa.Column("spent", sa.BigInteger(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=True),
+        sa.Column("due", sa.BigInteger(), nullable=True),
+        sa.Column("next", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("warned", sa.Boolean(), nullable=False),
+        sa.Column("ended", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_ticket_clock_ticket")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ticket_clock")),
+        sa.UniqueConstraint("ticket", "key", name=op.f("uq_ticket_clock_ticket_key")),
+    )
+    with op.batch_alter_table("ticket_clock", schema=None) as batch_op:
+        batch_op.create_index("ix_ticket_clock_next", ["next"], unique=False)
+
+    op.create_table(
         "ticket_finding",
         sa.Column("finding", sa.String(length=32), nullable=False),
         sa.Column("ticket", sa.String(length=32), nullable=False),
@@ -614,6 +675,16 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ticket_history")),
         sa.UniqueConstraint("ticket", "place", name=op.f("uq_ticket_history_ticket_place")),
     )
+    op.create_table(
+        "ticket_tag",
+        sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("tag", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_ticket_tag_ticket")),
+        sa.PrimaryKeyConstraint("ticket", "tag", name=op.f("pk_ticket_tag")),
+    )
+    with op.batch_alter_table("ticket_tag", schema=None) as batch_op:
+        batch_op.create_index("ix_ticket_tag_tag", ["tag"], unique=False)
+
     op.create_table(
         "token",
         sa.Column("id", sa.String(length=32), nullable=False),
