@@ -88,7 +88,9 @@ class Column:
             owners = pc.list_parent_indices(array).to_numpy(zero_copy_only=False).astype(np.int64)
             self.owners = owners[full]
             array = pc.drop_null(items)
-        encoded = array if pa.types.is_dictionary(array.type) else pc.dictionary_encode(array)
+        if pa.types.is_dictionary(array.type):  # whose values may repeat
+            array = array.dictionary_decode()
+        encoded = pc.dictionary_encode(array)
         codes = encoded.indices
         if codes.null_count:
             codes = pc.fill_null(codes, -1)

@@ -2,12 +2,12 @@
 
 In: uncased literal leaves of one column, then that column of a batch. Out: pairs (distinct value, leaf).
 Equal texts are found by hash, parts of texts by one scan over the column's folded bytes. Keywords are
-sought in the raw text of the record, as JSON or XML wrote it: see `raw_hits`.
+sought in the raw text of the record, as JSON or XML wrote it: see `RawIndex`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html.entities import html5
 from typing import Any, Final
 
@@ -15,9 +15,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.detect.columnar import NONE, Column, Ints, bounds_of, spread
+from pipeline.detect.columnar import NONE, Bytes, Column, Ints, bounds_of, spread
 from pipeline.detect.required import is_plain
-from pipeline.detect.scan import Automaton, RawScanner
+from pipeline.detect.scan import Automaton, RawScanner, chunks
 from pipeline.detect.tree import Leaf
 
 # What may hide a plain character of a keyword in raw text. JSON: \\u0020 to \\u007f, and the escapes of
@@ -64,9 +64,13 @@ class Index:
 
     def _parts(self, texts: Any) -> tuple[Ints, Ints]:
         data, bounds = bounds_of(texts)
+        size = len(self.leaves)
+        pairs = _by_chunk(data, bounds, self._pairs, size)
+        return np.divmod(pairs, size)
+
+    def _pairs(self, data: Bytes, bounds: Ints) -> Ints:
+        """Text * leaves + leaf of all that hold, each once."""
         found = self._scanner.find(data, bounds)
-        if not len(found.text):
-            return NONE, NONE
         first = self._first[found.literal]
         count = self._first[found.literal + 1] - first
         leaf = self._leaf[spread(first, count)]
@@ -76,27 +80,36 @@ class Index:
         right = (~self._at_start[leaf] | (begins == bounds[text])) & (
             ~self._at_end[leaf] | (ends == bounds[text + 1])
         )
-        return text[right], leaf[right]
+        return np.unique(text[right] * len(self.leaves) + leaf[right])
 
 
 class RawIndex:
-    """Keywords in raw records: a candidate too many is no harm, one too few would be a lost finding."""
+    """Keywords in raw records: one too many is no harm, one too few would be a lost finding."""
 
     def __init__(self, leaves: Sequence[Leaf]) -> None:
         self.leaves = tuple(leaves)
         self._scanner = RawScanner([leaf.arg.encode() for leaf in leaves] + list(HIDING))
+        self._size = len(self.leaves) + len(HIDING)
 
-    def raw_hits(self, originals: Any) -> tuple[Ints, Ints]:
-        """(row, place of the leaf); a row that may hide a letter is a candidate of every leaf."""
+    def hits(self, originals: Any) -> tuple[Ints, Ints, Ints]:
+        """(row, place of the leaf), and the rows that may hide a letter: candidates of every leaf."""
         data, bounds = bounds_of(originals)
+        row, literal = np.divmod(_by_chunk(data, bounds, self._pairs, self._size), self._size)
+        plain = literal < len(self.leaves)
+        return row[plain], literal[plain], np.unique(row[~plain])
+
+    def _pairs(self, data: Bytes, bounds: Ints) -> Ints:
         found = self._scanner.find(data, bounds)
-        plain = found.literal < len(self.leaves)
-        hiding = np.unique(found.text[~plain])
-        every = np.arange(len(self.leaves), dtype=np.int64)
-        return (
-            np.concatenate([found.text[plain], np.repeat(hiding, len(every))]),
-            np.concatenate([found.literal[plain], np.tile(every, len(hiding))]),
-        )
+        return np.unique(found.text * self._size + found.literal)
+
+
+def _by_chunk(data: Bytes, bounds: Ints, find: Callable[[Bytes, Ints], Ints], size: int) -> Ints:
+    """What `find` gives (text * size + something) over all texts, a bounded part of them at a time."""
+    found = [
+        find(data[bounds[first] : bounds[last]], bounds[first : last + 1] - bounds[first]) + first * size
+        for first, last in chunks(bounds)
+    ]  # fmt: skip
+    return np.concatenate(found) if found else NONE
 
 
 def _flattened(lists: Sequence[Sequence[int]]) -> tuple[Ints, Ints]:

@@ -28,9 +28,14 @@ from pipeline.detect.text import fold, nfc
 from pipeline.detect.tree import Leaf
 
 MAX_ROWS: Final = 65_536
-MAX_BYTES: Final = 256 << 20
+MAX_BYTES: Final = 96 << 20
+MAX_PAIRS: Final = 1 << 24
 NEW_KEYS: Final = 128  # a batch; further ones share the plan in which every rule lives
 _SAMPLE: Final = 16_384
+
+
+class _CrowdError(Exception):
+    """More candidates than should be in memory at once."""
 
 
 class Matcher:
@@ -49,30 +54,48 @@ class Matcher:
         rows, rules = [NONE], [NONE]
         with self._lock, _collector_at_rest():
             for start, part in _pieces(table):
-                found = self._match(Batch(part))
-                rows.append(found[0] + start)
-                rules.append(found[1])
+                for begin, found in self._match(part):
+                    rows.append(found[0] + start + begin)
+                    rules.append(found[1])
         return np.concatenate(rows), np.concatenate(rules)
 
-    def _match(self, batch: Batch) -> tuple[Ints, Ints]:
+    def _match(self, table: pa.Table) -> Iterator[tuple[int, tuple[Ints, Ints]]]:
+        """The matches of the table's parts: of one, or of two where there are too many candidates."""
+        batch = Batch(table)
         self._look(batch)
         lives, key_of_row = self._lives(batch)
         alive = np.stack([life.alive for life in lives])
-        rows, routed = self._candidates(batch, alive, key_of_row)
+        try:
+            rows, routed, hiding = self._candidates(batch, alive, key_of_row)
+        except _CrowdError:
+            half = batch.size // 2
+            yield from self._match(table.slice(0, half))
+            for begin, found in self._match(table.slice(half)):
+                yield half + begin, found
+            return
         self._rows += batch.size
         self._pairs += len(rows)
-        found = [self._verified(batch, rows, routed)]
+        parts = [self._verified(batch, rows, routed)]
         for place, life in enumerate(lives):
-            if len(life.always):
-                here = np.flatnonzero(key_of_row == place)
-                for rule in life.always.tolist():
-                    good = here[self._plan.tests[rule].of_rows(batch, here)]
-                    found.append((good, np.full(len(good), rule, dtype=np.int64)))
-        rows, routed = (np.concatenate(each) for each in zip(*found, strict=True))
+            here = np.flatnonzero(key_of_row == place)
+            parts += self._asked(batch, here, life.always)
+            if len(hiding):
+                hidden = np.intersect1d(here, hiding, assume_unique=True)
+                keywords = np.unique(self._plan.indexes[KEYWORDS].routed)
+                parts += self._asked(batch, hidden, keywords[life.alive[keywords]])
+        rows, routed = (np.concatenate(each) for each in zip(*parts, strict=True))
         rules = self._plan.rules[routed]
         most = int(rules.max(initial=0)) + 1
         pairs = np.unique(rows * most + rules)  # a rule with two routes counts once
-        return pairs // most, pairs % most
+        yield 0, (pairs // most, pairs % most)
+
+    def _asked(self, batch: Batch, rows: Ints, routed: Ints) -> list[tuple[Ints, Ints]]:
+        """The matches among all pairs of these rows and routed rules."""
+        found = []
+        for rule in routed.tolist() if len(rows) else ():
+            good = rows[self._plan.tests[rule].of_rows(batch, rows)]
+            found.append((good, np.full(len(good), rule, dtype=np.int64)))
+        return found
 
     def _lives(self, batch: Batch) -> tuple[list[Life], Ints]:
         """The lives of the batch's keys, and which of them each row has."""
@@ -110,14 +133,16 @@ class Matcher:
         places.append(values.setdefault(None, len(values)))  # code -1
         return list(values), np.array(places, dtype=np.int64)[column.codes]
 
-    def _candidates(self, batch: Batch, alive: Mask, key_of_row: Ints) -> tuple[Ints, Ints]:
-        """Pairs (row, routed rule) of which an anchor was seen, without repeats."""
-        found = [NONE]
+    def _candidates(self, batch: Batch, alive: Mask, key_of_row: Ints) -> tuple[Ints, Ints, Ints]:
+        """Pairs (row, routed rule) of which an anchor was seen, without repeats; and the rows that may
+        hide a keyword."""
+        found, hiding, total = [NONE], NONE, 0
         for name, anchors in self._plan.indexes.items():
             lives = alive[:, anchors.routed]
             if not lives.any():
                 continue
-            rows, leaf = _hits(batch, name, anchors.searched)
+            rows, leaf, hidden = _hits(batch, name, anchors.searched)
+            hiding = hidden if len(hidden) else hiding
             if not len(rows):
                 continue
             wanted = np.logical_or.reduceat(lives, anchors.first[:-1], axis=1)
@@ -125,11 +150,14 @@ class Matcher:
             rows, leaf = rows[good], leaf[good]
             first = anchors.first[leaf]
             count = anchors.first[leaf + 1] - first
+            total += int(count.sum())
+            if total > MAX_PAIRS and batch.size > 1:
+                raise _CrowdError
             entry, rows = spread(first, count), np.repeat(rows, count)
             good = lives[key_of_row[rows], entry]
             found.append(anchors.routed[entry[good]] * batch.size + rows[good])
         pairs = np.unique(np.concatenate(found))
-        return pairs % batch.size, pairs // batch.size
+        return pairs % batch.size, pairs // batch.size, hiding
 
     def _verified(self, batch: Batch, rows: Ints, routed: Ints) -> tuple[Ints, Ints]:
         """Those of the pairs that hold. They come sorted by rule."""
@@ -167,7 +195,7 @@ def measured(batch: Batch, literals: Mapping[str, Sequence[Leaf]]) -> dict[Leaf,
     rates: dict[Leaf, float] = {}
     for name, leaves in literals.items():
         index = RawIndex(leaves) if name == KEYWORDS else Index(leaves)
-        rows, leaf = _hits(batch, name, index)
+        rows, leaf, _ = _hits(batch, name, index)
         pairs = np.unique(leaf * batch.size + rows) // batch.size
         seen, counts = np.unique(pairs, return_counts=True)
         rates.update(
@@ -176,15 +204,15 @@ def measured(batch: Batch, literals: Mapping[str, Sequence[Leaf]]) -> dict[Leaf,
     return rates
 
 
-def _hits(batch: Batch, name: str, index: Index | RawIndex) -> tuple[Ints, Ints]:
-    """Pairs (row, leaf of the index) that may hold."""
+def _hits(batch: Batch, name: str, index: Index | RawIndex) -> tuple[Ints, Ints, Ints]:
+    """Pairs (row, leaf of the index) that may hold, and rows that may hide any leaf."""
     if isinstance(index, RawIndex):
-        return index.raw_hits(batch.originals)
+        return index.hits(batch.originals)
     column = batch.column(name)
     if column is None:
-        return NONE, NONE
+        return NONE, NONE, NONE
     value, leaf = index.hits(column)
-    return column.rows_of(value, leaf) if len(value) else (NONE, NONE)
+    return (*column.rows_of(value, leaf), NONE) if len(value) else (NONE, NONE, NONE)
 
 
 def _pieces(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:

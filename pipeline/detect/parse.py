@@ -20,6 +20,7 @@ from sigma.rule import SigmaDetection, SigmaDetectionItem
 
 import pipeline.detect.encodings  # noqa: F401 - takes the place of four modifiers of pySigma's
 from pipeline.detect.condition import read_condition
+from pipeline.detect.question import like_regex
 from pipeline.detect.regex import check_regex
 from pipeline.detect.text import fold, nfc
 from pipeline.detect.tree import TRUE, Leaf, Node, all_of, any_of, negate
@@ -296,4 +297,6 @@ def _pattern(field: str | None, parts: list[str], wild: list[bool], *, cased: bo
         part if is_wild else re.sub(r"([\\*?])", r"\\\1", part)
         for part, is_wild in zip(parts, wild, strict=True)
     )
-    return Leaf(field, "like", "".join(escaped), cased)
+    pattern = "".join(escaped)
+    check_regex(like_regex(pattern))
+    return Leaf(field, "like", pattern, cased)

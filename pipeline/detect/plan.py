@@ -51,9 +51,11 @@ class Plan:
         self.rules = np.array([each.rule for each in routed], dtype=np.int64)
         self.tests = [Test(each.whole) for each in routed]
         self.keys = _key_columns(routed)
-        self._inside = [
-            any(_folds(leaf, self.keys) for leaf in leaves(each.tree)) for each in routed
-        ]
+        inside = (any(_folds(leaf, self.keys) for leaf in leaves(each.tree)) for each in routed)
+        self._inside = np.fromiter(inside, np.bool_, len(self.routed))
+        self._groups: dict[tuple[tuple[str, tuple[str, ...]], ...], list[int]] = {}
+        for place, each in enumerate(routed):
+            self._groups.setdefault(tuple(each.where.items()), []).append(place)
         self._named = [frozenset(self._values(column)) for column in self.keys]
         self._weak = [weakened(each.whole, frozenset(self.keys)) for each in routed]
         self._anchored = np.array([weak is not None for weak in self._weak], dtype=np.bool_)
@@ -88,15 +90,12 @@ class Plan:
     def _make_life(self, values: Mapping[str, str | None]) -> Life:
         known = {column: value for column, value in values.items() if value != UNKNOWN}
         alive = np.zeros(len(self.routed), dtype=np.bool_)
-        for place, each in enumerate(self.routed):
-            if any(
-                known[name] not in wanted for name, wanted in each.where.items() if name in known
-            ):
-                continue
-            if self._inside[place]:
-                alive[place] = rebuild(each.tree, lambda leaf: _folded(leaf, known)) != FALSE
-            else:
-                alive[place] = True
+        for where, places in self._groups.items():
+            if all(name not in known or known[name] in wanted for name, wanted in where):
+                alive[places] = True
+        for place in np.flatnonzero(alive & self._inside).tolist():
+            tree = rebuild(self.routed[place].tree, lambda leaf: _folded(leaf, known))
+            alive[place] = tree != FALSE
         return Life(alive, np.flatnonzero(alive & ~self._anchored))
 
     def literals(self) -> dict[str, list[Leaf]]:

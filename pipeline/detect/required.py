@@ -24,6 +24,8 @@ _PARSER: Any = re._parser  # type: ignore[attr-defined]
 _BREAK: Final = re.compile(r"[^ -~]|[\"\\/<>&'`;]")
 """What JSON or XML may write otherwise, or another letter may stand for: keywords are sought in between."""
 
+_NUMBER: Final = re.compile(r"[0-9.e+-]*")  # 1e3 in JSON is the value 1000
+
 
 def is_plain(character: str) -> bool:
     """Whether a keyword may be sought in raw text by it (what may hide it is in `index.HIDING`)."""
@@ -60,8 +62,8 @@ def _of_wildcards(field: str | None, pattern: str) -> Node:
 def _in_raw_text(tree: Node) -> Node:
     """The longest plain piece of each literal: quotes, slashes and the like may be written otherwise."""
     if isinstance(tree, Leaf):
-        piece = max(_BREAK.split(tree.arg), key=len)
-        return _literal(None, "contains", piece)
+        pieces = (each for each in _BREAK.split(tree.arg) if not _NUMBER.fullmatch(each))
+        return _literal(None, "contains", max(pieces, key=len, default=""))
     if isinstance(tree, And | Or):
         parts = (_in_raw_text(child) for child in tree.children)
         return all_of(parts) if isinstance(tree, And) else any_of(parts)

@@ -14,14 +14,27 @@ each text. Out: every place where a literal stands within one text. Two engines,
 from __future__ import annotations
 
 from array import array
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import ahocorasick_rs
 import hyperscan
 import numpy as np
 
 from pipeline.detect.columnar import NONE, Bytes, Ints
+
+CHUNK: Final = 4 << 20
+"""Bytes: what one scan finds in so many fits into memory, be it the same word a million times."""
+
+
+def chunks(bounds: Ints) -> Iterator[tuple[int, int]]:
+    """Ranges of whole texts, each of at most `CHUNK` bytes or of one text."""
+    first, count = 0, len(bounds) - 1
+    while first < count:
+        last = int(np.searchsorted(bounds, bounds[first] + CHUNK, side="right")) - 1
+        last = min(max(last, first + 1), count)
+        yield first, last
+        first = last
 
 
 class Places(NamedTuple):
