@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import Annotated
 
 import typer
 
 from pipeline.cli.options import AgencyFilter, Home, Json, Limit, opened
 from pipeline.cli.output import show_list, show_one
+from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
 deadletter = typer.Typer(no_args_is_help=True, help="Records that could not be read.")
@@ -84,3 +86,58 @@ def deadletter_show(
     if view.body is not None and view.body.decode("utf-8", "replace").encode() != view.body:
         shown["bytes"] = view.body.hex(" ")
     show_one(shown, as_json=False)
+
+
+@deadletter.command("replay")
+def deadletter_replay(
+    which: Annotated[
+        int | None, typer.Argument(help="The letter's id; else all open ones.")
+    ] = None,
+    cause: Cause = "",
+    source: SourceOption = "",
+    agency: AgencyFilter = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Those too whose product reads as it did.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Until detected; else until it is on disk.")] = True,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take letters in again, after their product or source was mended; each makes one event, once."""
+    from tqdm import tqdm
+
+    from pipeline.access.agencies import check_agency
+    from pipeline.serve.replay import replay
+    from pipeline.sources.dead_letters import Filters
+    from pipeline.sources.register import get_source
+
+    if which is None and not (cause or source or agency):
+        raise UsageError(
+            "which letters?", expected="an id, --cause, --source or --agency",
+            remedy="thapcanh deadletter list",
+        )  # fmt: skip
+    with (
+        opened(home) as here,
+        tqdm(unit=" letters", disable=not sys.stderr.isatty(), file=sys.stderr) as bar,
+    ):
+
+        def report(stage: str, count: int) -> None:
+            bar.set_description(stage)
+            bar.n = count
+            bar.refresh()
+
+        check_agency(here.state, OPERATOR, agency)
+        if source:
+            get_source(here.state, OPERATOR, source)
+        done = replay(
+            here, OPERATOR, Filters(cause=cause, source=source, agency=agency), letter=which,
+            force=force, wait=wait, report=report,
+        )  # fmt: skip
+    item = dataclasses.asdict(done)
+    show_one(item if as_json else item | {"impossible": len(done.impossible)}, as_json=as_json)
+    if done.impossible:
+        shown = "\n  ".join(done.impossible[:20])
+        more = f"\n  and {len(done.impossible) - 20} more" if len(done.impossible) > 20 else ""
+        raise RefusedError(
+            f"letters that cannot be replayed: {len(done.impossible)}\n  {shown}{more}"
+        )

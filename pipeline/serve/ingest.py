@@ -75,7 +75,7 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
             _hand_over(here, source, opened.fingerprint, node, first, stop)
     result = Ingested(node, records, skipped)
     if wait and records:
-        result = _see_through(here, result, report)
+        result = see_through(here, result, report)
     return result
 
 
@@ -125,7 +125,8 @@ def _role(here: Installation, role: str) -> Iterator[bool]:
         yield ours
 
 
-def _see_through(here: Installation, so_far: Ingested, report: Report) -> Ingested:
+def see_through(here: Installation, so_far: Ingested, report: Report) -> Ingested:
+    """Wait until the node's records are settled, evaluated and ticketed, or do it where no server does."""
     from pipeline.detect.runs import cursors_of
 
     last = so_far.records

@@ -6,6 +6,7 @@ event that carries its text, or carries the record's bytes itself; both come out
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -152,16 +153,57 @@ def get_letter(
             raise NotFoundError(
                 "no such dead letter", got=str(letter), remedy="thapcanh deadletter list"
             )
-        line, body = _line(row), row.body
-        node, sequence = row.node, row.sequence
     document = None
     if row.event and store is not None:
         found = store.get([row.event], scope=Scope.of(row.agency))
         document = found[0] if found else None
-    text = (body or b"").decode("utf-8", "replace")
+    return _view(row, document)
+
+
+def letters_with_events(
+    state: State,
+    store: Store,
+    actor: Actor,
+    filters: Filters,
+    *,
+    letter: int | None = None,
+    batch: int = 500,
+) -> Iterator[list[LetterView]]:
+    """The open letters that the actor may replay, in order, a bounded batch at a time: the one, or all of
+    the filters as they are now (letters that come meanwhile are left out)."""
+    scope = scope_for(actor, "dead.replay")
+    if letter is not None:
+        view = get_letter(state, store, actor, letter, permission="dead.replay")
+        if view.line.state != "open":
+            raise UsageError("the letter is not open", got=f"{letter}: {view.line.state}")
+        yield [view]
+        return
+    where = _conditions(filters, scope)
+    with state.read() as db:
+        newest = db.scalar(sa.select(sa.func.max(DeadLetterRow.id)).where(*where)) or 0
+    after = 0
+    while after < newest:
+        query = (
+            sa.select(DeadLetterRow)
+            .where(*where, DeadLetterRow.id > after, DeadLetterRow.id <= newest)
+            .order_by(DeadLetterRow.id)
+            .limit(batch)
+        )
+        with state.read() as db:
+            rows = list(db.scalars(query))
+        if not rows:
+            return
+        after = rows[-1].id
+        ids = sorted({row.event for row in rows if row.event})
+        documents = {d["event"]["id"]: d for d in store.get(ids, scope=scope)} if ids else {}
+        yield [_view(row, documents.get(row.event)) for row in rows]
+
+
+def _view(row: DeadLetterRow, document: dict[str, Any] | None) -> LetterView:
+    text = (row.body or b"").decode("utf-8", "replace")
     if document is not None:
         text = str(document.get("event", {}).get("original", ""))
-    return LetterView(line, node, sequence, text, body, document)
+    return LetterView(_line(row), row.node, row.sequence, text, row.body, document)
 
 
 def _line(row: DeadLetterRow) -> LetterLine:

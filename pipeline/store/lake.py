@@ -25,7 +25,7 @@ from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
 from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
-from pipeline.store import lake_delete, lake_manifest
+from pipeline.store import lake_delete, lake_manifest, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, open_parquet, write_file
@@ -57,14 +57,17 @@ class Lake:
             raise _overtaken(commit)
         written: list[tuple[Written, bool]] = []
         known = 0
+        marks: dict[str, str] = {}
+        gone = superseding.succeeded(self._state, commit.tables.values())
         for dataset, table in commit.tables.items():
             resendable = dataset in commit.resendable
+            fresh = superseding.without(table, gone)
             if resendable:
-                fresh = self._fresh(table, now)
-                known += table.num_rows - fresh.num_rows
-                table = fresh  # noqa: PLW2901 - the known rows are settled, not stored
-            if table.num_rows:
-                written.append((write_file(self._root, dataset, arrange(table)), resendable))
+                fresh = self._fresh(fresh, now)
+            known += table.num_rows - fresh.num_rows  # settled, not stored
+            if fresh.num_rows:
+                marks |= superseding.replaced(fresh)
+                written.append((write_file(self._root, dataset, arrange(fresh)), resendable))
         settled = Settled(
             commit.node, commit.first, commit.last,
             stored=sum(one.rows for one, _ in written), known=known,
@@ -82,6 +85,7 @@ class Lake:
                 session.flush()
             for one, resendable in written:
                 lake_manifest.record(session, one, resendable=resendable, now=now)
+            superseding.mark(session, marks, now)
             _settle(session, commit, settled, now)
         step("commit.after")
         return settled
