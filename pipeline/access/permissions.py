@@ -31,6 +31,9 @@ rule.read        all      all      all      all            all       all
 rule.write       all      -        -        all            all       -
 watchlist.read   all      -        all      all            all       all
 watchlist.write  all      -        -        all            all       -
+exception.read   all      own      all      all            all       all
+exception.write  all      -        -        all            all       -
+exception.approve  all    -        -        all            all       -
 run.read         all      own      all      all            all       all
 finding.read     all      own      all      all            all       all
 ticket.read      all      own      all      all            all       all

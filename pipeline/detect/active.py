@@ -23,6 +23,7 @@ import msgspec
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.correlation_read import read_correlations
 from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
+from pipeline.detect.hiding import InForce, Twin, twins
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import Route, Taxonomy
 from pipeline.detect.text import as_text, fold
@@ -34,7 +35,9 @@ from pipeline.model.ids import content_hash
 
 MAX_ENTITY: Final = 200
 MAX_VALUE: Final = 2_000
-_ENVELOPE: Final = (events.ID, events.AGENCY, events.TIME, events.NODE, events.SEQUENCE)
+_ENVELOPE: Final = (
+    events.ID, events.AGENCY, events.TIME, events.CREATED, events.NODE, events.SEQUENCE,
+)  # fmt: skip
 
 
 class Matcher(Protocol):
@@ -73,16 +76,22 @@ class ActiveSet:
         taxonomy: Taxonomy,
         revisions: Mapping[str, str],
         correlations: Sequence[Rule] = (),
+        twins: Sequence[Twin] = (),
     ) -> None:
-        """`revisions` maps the ids of all active rules, unfit ones too, to their revisions."""
+        """`revisions` maps the ids of all active rules, unfit ones too, to their revisions. `twins` were
+        compiled after the rules: what they match is hidden."""
         self._matcher, self._taxonomy = matcher, taxonomy
-        self._rules = list(matcher.rules)
+        by_id = {twin.rule.id: twin for twin in twins}
+        self._twins = {n: by_id[r.id] for n, r in enumerate(matcher.rules) if r.id in by_id}
+        self._rules = [r for r in matcher.rules if r.id not in by_id]
         self.taxonomy = taxonomy.digest
         self.facts: dict[str, RuleFacts] = {
             r.id: RuleFacts(r.id, r.revision, r.title, r.level, r.status, r.quiet * 1_000_000)
             for r in (*self._rules, *correlations)
         }
-        self.unfit = {revisions.get(i, i): why for i, why in matcher.unfit.items()}
+        self.unfit = {
+            revisions.get(i, i): why for i, why in matcher.unfit.items() if i not in by_id
+        }
         self.correlations = self._correlations(correlations)
         self.silent = frozenset(
             rule for c in self.correlations if not c.generate for rule in c.rules
@@ -119,7 +128,12 @@ class ActiveSet:
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         rows, rules = self._matcher.match(dataset, table)
-        pairs = list(zip((int(r) for r in rows), (int(r) for r in rules), strict=True))
+        found = list(zip((int(r) for r in rows), (int(r) for r in rules), strict=True))
+        pairs = [pair for pair in found if pair[1] not in self._twins]
+        hiding: dict[tuple[int, str], list[InForce]] = defaultdict(list)
+        for row, rule in found:
+            if (twin := self._twins.get(rule)) is not None:
+                hiding[row, twin.of].append(twin.exception)
         if not pairs:
             return []
         place = {row: n for n, row in enumerate(sorted({row for row, _ in pairs}))}
@@ -127,6 +141,8 @@ class ActiveSet:
         columns = {c for r in readings.values() for c in (*r.entity, *(c for _, c in r.values))}
         taken = _rows(table, (*_ENVELOPE, *sorted(columns)), list(place))
         matches: list[tuple[Match, str, int, int]] = []
+        hidden: list[tuple[Match, str, int, int]] = []
+        hidden_by: dict[tuple[int, int], tuple[str, ...]] = {}
         for row, rule in pairs:
             values = taken[place[row]]
             entity, field = _entity(values, readings[rule].entity)
@@ -141,16 +157,23 @@ class ActiveSet:
                 values[events.NODE],
                 values[events.SEQUENCE],
             )
-            matches.append((match, field, row, rule))
-        shown = self._samples(dataset, table, matches)
+            received = to_micros(values.get(events.CREATED) or values[events.TIME])
+            by = hidden_by[row, rule] = tuple(
+                each.id
+                for each in hiding.get((row, facts.id), ())
+                if each.covers(match.agency, received)
+            )
+            (hidden if by else matches).append((match, field, row, rule))
+        shown = self._samples(dataset, table, matches) | self._samples(dataset, table, hidden)
         return [
             Hit(
                 match,
                 field,
                 shown.get((row, rule)),
                 _values(taken[place[row]], readings[rule]) if match.rule in self._asked else None,
+                hidden_by[row, rule],
             )
-            for match, field, row, rule in matches
+            for match, field, row, rule in (*matches, *hidden)
         ]
 
     def _samples(
@@ -275,6 +298,7 @@ class ActiveRules:
 
     def _make(self, schedule: str, now: datetime) -> ActiveSet:
         from pipeline.detect.compile import compile_rules
+        from pipeline.detect.exceptions import in_force
         from pipeline.detect.register import active_texts, keep_effective
         from pipeline.detect.rules import rules_from_texts
         from pipeline.detect.watchlists import placeholders
@@ -287,7 +311,7 @@ class ActiveRules:
             cache=self._cache,
         )
         keep_effective(self._state, book, now)
-        matcher = compile_rules(book.rules, taxonomy)
-        return ActiveSet(
-            matcher, taxonomy, {r.id: r.revision for r in book.rules}, book.correlations
-        )
+        hidden = twins(book.rules, in_force(self._state, now))
+        matcher = compile_rules((*book.rules, *(twin.rule for twin in hidden)), taxonomy)
+        revisions = {r.id: r.revision for r in book.rules}
+        return ActiveSet(matcher, taxonomy, revisions, book.correlations, hidden)

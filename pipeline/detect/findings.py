@@ -48,12 +48,14 @@ class RuleFacts(msgspec.Struct, frozen=True):
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
     """A match, the field that its entity was read from, the matched fields (None: no sample), and the
-    values that correlations ask of it (None: none reads its rule)."""
+    values that correlations ask of it (None: none reads its rule). `hidden_by` names the exceptions
+    that keep it from being a match."""
 
     match: Match
     entity_field: str = ""
     fields: dict[str, str] | None = None
     values: dict[str, str] | None = None
+    hidden_by: tuple[str, ...] = ()
 
 
 class Applied(msgspec.Struct, frozen=True):

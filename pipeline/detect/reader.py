@@ -118,7 +118,7 @@ class _Reader:
         )
 
     def _filtered(self, rule: Rule, filters: Sequence[Rule]) -> Rule:
-        applied = [each for each in filters if _applies(each, self._named[each.id], rule)]
+        applied = [each for each in filters if applies(each, self._named[each.id], rule)]
         if not applied:
             return rule
         bodies = [each.body for each in (rule, *applied) if each.body is not None]
@@ -130,7 +130,8 @@ class _Reader:
         )
 
 
-def _applies(each: Rule, named: Mapping[str, Any], rule: Rule) -> bool:
+def applies(each: Rule, named: Mapping[str, Any], rule: Rule) -> bool:
+    """Whether a filter is of the rule: by its log source, and by name or id."""
     wanted, has = each.logsource, rule.logsource
     for mine, its in (
         (wanted.product, has.product),

@@ -28,6 +28,7 @@ from pipeline.detect import coverage, leases
 from pipeline.detect.correlating import correlate, is_due
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
+from pipeline.detect.hiding import keep_hidden
 from pipeline.detect.packing import pack, prune
 from pipeline.detect.window import Slice, Tallies, next_window, slices
 from pipeline.detect.withdraw import withdraw
@@ -340,11 +341,15 @@ class _Job:
 
     def _apply(self, session: Session, piece: Slice, now: datetime) -> Applied:
         facts = self.evaluator.facts
-        hits = [hit for hit in piece.hits if hit.match.rule not in self.evaluator.silent]
+        matched = [hit for hit in piece.hits if not hit.hidden_by]
+        if len(matched) < len(piece.hits):
+            lock_findings(session)
+            keep_hidden(session, [hit for hit in piece.hits if hit.hidden_by], self.run)
+        hits = [hit for hit in matched if hit.match.rule not in self.evaluator.silent]
         if self.evaluator.correlations:
             lock_findings(session)  # first: two writers must see each other's stored matches
             made = correlate(
-                session, self.evaluator.correlations, piece.hits, facts, run=self.run, now=now
+                session, self.evaluator.correlations, matched, facts, run=self.run, now=now
             )
             withdraw(session, made.undone, facts, now=now)
             hits += [hit for hit in made.hits if hit.match.rule not in self.evaluator.silent]

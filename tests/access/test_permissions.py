@@ -53,7 +53,14 @@ def test_an_officer_may_not_close_even_what_they_may_read() -> None:
 
 def test_an_auditor_writes_nothing() -> None:
     reading = {"access.read", "agency.read", "dead.read", "event.search", "finding.read"}
-    reading |= {"operation.read", "person.read", "rule.read", "run.read", "source.read"}
+    reading |= {
+        "exception.read",
+        "operation.read",
+        "person.read",
+        "rule.read",
+        "run.read",
+        "source.read",
+    }
     assert permissions_of("auditor") == reading | {"ticket.read", "token.issue", "watchlist.read"}
 
 

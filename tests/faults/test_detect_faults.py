@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import sqlalchemy as sa
-from support.detect_process import LEASE, work
+from support.detect_process import EXCEPTION, LEASE, work
 from support.detecting import SCHEMA, event
 
 from pipeline.detect.runs import cursors_of
@@ -29,9 +29,11 @@ from pipeline.state.tables.detection import (
     Coverage,
     FindingEvent,
     FindingRow,
+    HiddenMatch,
     MatchBlob,
     Run,
 )
+from pipeline.state.tables.rules import ExceptionRow
 from pipeline.store.base import Commit
 from pipeline.store.lake import Lake
 
@@ -49,6 +51,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("base")
     state = State.at(home / "state.sqlite")
     state.create_tables()
+    with state.begin() as session:
+        session.add(
+            ExceptionRow(
+                id=EXCEPTION, title="", rules=["r"], text="", owner="", reason="", agencies=[],
+                proposed=EPOCH, proposed_by="", expires=EPOCH, approved=None, ended=None,
+            )
+        )  # fmt: skip
     lake, dice = Lake(home / "lake", state), random.Random(11)
     for node in ("n", "m"):
         first = 1
@@ -112,10 +121,15 @@ def outcome(home: Path) -> dict[str, Any]:
             )
         )  # fmt: skip
         rows = session.scalar(sa.select(sa.func.sum(MatchBlob.rows)))
+        hidden = sorted(
+            (row.rule, row.event.hex(), row.agency)
+            for row in session.scalars(sa.select(HiddenMatch))
+        )
         cursors = cursors_of(session, "main")
     state.close()
     return {
         "episodes": episodes, "covered": covered, "cursors": cursors, "stored": rows,
+        "hidden": hidden,
         "windows": _disjoint(done),
     }  # fmt: skip
 
@@ -137,6 +151,7 @@ def undisturbed(store: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     found = outcome(home)
     rules = {episode[0] for episode in found["episodes"]}
     assert rules == {"r", "burst", "bursts", "lull"}
+    assert found["hidden"]
     assert found["cursors"] == {"n": LENGTH, "m": LENGTH}
     return found
 

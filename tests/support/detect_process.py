@@ -12,12 +12,15 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import msgspec
 from support.detecting import PlainEvaluator
 
 from pipeline.detect.correlation import Condition, Correlation
-from pipeline.detect.findings import RuleFacts
+from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.detect.runs import Limits, run_once
 from pipeline.detect.scheduler import lag
 from pipeline.model.detections import Level
@@ -28,6 +31,21 @@ from pipeline.store.lake import Lake
 
 LEASE = 1.0
 LIMITS = Limits(window=9, matches=4, lease=LEASE)
+
+
+EXCEPTION = "hidden-by"
+
+
+class Evaluator(PlainEvaluator):
+    """An exception hides what `pc-3` did."""
+
+    def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
+        return [
+            msgspec.structs.replace(hit, hidden_by=(EXCEPTION,))
+            if hit.match.entity == "pc-3"
+            else hit
+            for hit in super().evaluate(dataset, table)
+        ]
 
 
 def evaluator() -> PlainEvaluator:
@@ -44,7 +62,7 @@ def evaluator() -> PlainEvaluator:
         id="lull", kind="event_count", rules=("r",), span=30_000_000, group_by=("host",),
         fields={"r": {"host": "host"}}, condition=Condition("lt", 2), generate=True,
     )  # fmt: skip
-    rules = PlainEvaluator(quiet=90_000_000)
+    rules = Evaluator(quiet=90_000_000)
     rules.correlations = (burst, bursts, lull)
     for c in rules.correlations:
         rules.facts[c.id] = RuleFacts(c.id, f"{c.id}1", c.id, Level.HIGH, "test", 90_000_000)

@@ -101,6 +101,25 @@ class MatchBlob(Base):
     created: Mapped[datetime] = mapped_column(index=True)
 
 
+class HiddenMatch(Base):
+    """A match that an exception hid. The key makes an event count once, however often it is evaluated.
+    `fields` are the matched ones of those that may serve as samples."""
+
+    __tablename__ = "hidden_match"
+    __table_args__ = (
+        Index("ix_hidden_match_exception_agency_time", "exception", "agency", "time"),
+    )
+
+    exception: Mapped[str] = mapped_column(ForeignKey("exception.id"), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    event: Mapped[bytes] = mapped_column(primary_key=True)
+    agency: Mapped[str] = mapped_column(String(64))
+    entity: Mapped[str]
+    time: Mapped[datetime]
+    fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    run: Mapped[str] = mapped_column(String(32))
+
+
 class CorrelationClock(Base):
     """Up to which moment a correlation's windows have been judged that wait for their end."""
 

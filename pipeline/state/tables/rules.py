@@ -58,6 +58,30 @@ class Ruleset(Base):
     added: Mapped[datetime]
 
 
+class ExceptionRow(Base):
+    """An approved, expiring filter of some rules. In force for what is received from `approved` until
+    `expires`, or `ended` if that comes first. `agencies` empty: all. `backtest`: what it would have hidden."""
+
+    __tablename__ = "exception"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    title: Mapped[str]
+    rules: Mapped[list[str]]
+    text: Mapped[str] = mapped_column(Text)
+    owner: Mapped[str]
+    reason: Mapped[str]
+    agencies: Mapped[list[str]]
+    proposed: Mapped[datetime]
+    proposed_by: Mapped[str]
+    expires: Mapped[datetime]
+    approved: Mapped[datetime | None]
+    approved_by: Mapped[str] = mapped_column(default="")
+    ended: Mapped[datetime | None]
+    ended_by: Mapped[str] = mapped_column(default="")
+    end_reason: Mapped[str] = mapped_column(default="")
+    backtest: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
 class RuleChange(Base):
     """Imports and switches, for whoever asks why a rule ran or did not."""
 

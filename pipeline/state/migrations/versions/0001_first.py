@@ -110,6 +110,26 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_disposal_at"), ["at"], unique=False)
 
     op.create_table(
+        "exception",
+        sa.Column("id", sa.String(length=36), nullable=False),
+        sa.Column("title", sa.String(), nullable=False),
+        sa.Column("rules", sa.JSON(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("owner", sa.String(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("agencies", sa.JSON(), nullable=False),
+        sa.Column("proposed", sa.BigInteger(), nullable=False),
+        sa.Column("proposed_by", sa.String(), nullable=False),
+        sa.Column("expires", sa.BigInteger(), nullable=False),
+        sa.Column("approved", sa.BigInteger(), nullable=True),
+        sa.Column("approved_by", sa.String(), nullable=False),
+        sa.Column("ended", sa.BigInteger(), nullable=True),
+        sa.Column("ended_by", sa.String(), nullable=False),
+        sa.Column("end_reason", sa.String(), nullable=False),
+        sa.Column("backtest", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_exception")),
+    )
+    op.create_table(
         "file_range",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
@@ -500,6 +520,26 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("dead_letter", schema=None) as batch_op:
         batch_op.create_index("ix_dead_letter_agency_state", ["agency", "state"], unique=False)
+
+    op.create_table(
+        "hidden_match",
+        sa.Column("exception", sa.String(length=36), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("event", sa.LargeBinary(), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("entity", sa.String(), nullable=False),
+        sa.Column("time", sa.BigInteger(), nullable=False),
+        sa.Column("fields", sa.JSON(), nullable=False),
+        sa.Column("run", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["exception"], ["exception.id"], name=op.f("fk_hidden_match_exception")
+        ),
+        sa.PrimaryKeyConstraint("exception", "rule", "event", name=op.f("pk_hidden_match")),
+    )
+    with op.batch_alter_table("hidden_match", schema=None) as batch_op:
+        batch_op.create_index(
+            "ix_hidden_match_exception_agency_time", ["exception", "agency", "time"], unique=False
+        )
 
     op.create_table(
         "link",
