@@ -41,8 +41,11 @@ class Installation:
     @cached_property
     def store(self) -> Lake:
         from pipeline.store.lake import Lake
+        from pipeline.store.lake_search import Limits
 
-        return Lake(self.settings.lake, self.state, resend_days=self.settings.store.resend_days)
+        chosen = self.settings.store
+        limits = Limits(chosen.search_seconds, chosen.search_bytes, chosen.search_threads)
+        return Lake(self.settings.lake, self.state, resend_days=chosen.resend_days, limits=limits)
 
     def close(self) -> None:
         if "store" in self.__dict__:

@@ -1,9 +1,9 @@
 """What the role *normalise* does besides settling: retention once a day, and an eye on the disk.
 
 `turn` is called from the role's loop and does one thing at most: one agency's deletion, a measurement, a
-sweep. Past the settings' share of the disk what may go early goes, in the order of `under_pressure`, until
-what is on its way out suffices; if nothing more may go, the receivers push back and the alarm goes out;
-with room again it is lifted.
+sweep, a merge of an hour's small files. Past the settings' share of the disk what may go early goes, in the
+order of `under_pressure`, until what is on its way out suffices; if nothing more may go, the receivers push
+back and the alarm goes out; with room again it is lifted.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ DISK_ALARM: Final = "disk"
 RETENTION_ALARM: Final = "retention"
 LOOK: Final = timedelta(seconds=5)
 _SWEEP: Final = timedelta(minutes=10)
+_MERGE: Final = timedelta(minutes=1)
 _HYSTERESIS: Final = 0.01
 _NOTHING_LEFT: Final = 0.97  # past this share receivers wait even for what is on its way out
 
@@ -50,6 +51,7 @@ class Keeper:
         self._early: deque[Order] | None = None
         self._retention_due = now  # on start
         self._look_due = self._sweep_due = self._sample_due = self._early_due = now
+        self._merge_due = now
         self._pushing = bool(disk.pushed_back(here.settings.spool))
         self._failed = False
 
@@ -76,6 +78,10 @@ class Keeper:
         elif now >= self._sweep_due:
             self._sweep_due = now + _SWEEP
             self._here.store.sweep(now)
+        elif now >= self._merge_due:
+            # One merge, so that a batch waits a few seconds at the most; at once again while there is more.
+            merged = self._here.store.compact(now, most=1)
+            self._merge_due = now if merged else now + _MERGE
         return bool(self._orders)
 
     def _look(self, now: datetime) -> None:

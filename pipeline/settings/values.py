@@ -53,10 +53,13 @@ class StateSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreSettings:
     """`kind` lake keeps events as Parquet under the home folder. Days of receipts that a resend is
-    looked up over."""
+    looked up over. One search may take so many seconds, bytes of what it gathers, and threads."""
 
     kind: Literal["lake"] = "lake"
     resend_days: int = 10
+    search_seconds: float = 30.0
+    search_bytes: int = 268_435_456
+    search_threads: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

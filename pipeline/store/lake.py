@@ -25,7 +25,7 @@ from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
 from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
-from pipeline.store import lake_delete, lake_manifest, superseding
+from pipeline.store import lake_compact, lake_delete, lake_manifest, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, open_parquet, write_file
@@ -223,6 +223,10 @@ class Lake:
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """See `base.SearchableStore`."""
         return lake_delete.delete_before(self._root, self._state, agency, moment, now=now)
+
+    def compact(self, now: datetime, *, most: int = 1_000) -> int:
+        """Merge the small files of closed hours, at most so many times; how many files went."""
+        return lake_compact.compact(self._root, self._state, now=now, most=most)
 
     def sweep(self, now: datetime) -> int:
         """Remove files that the manifest does not name, or not any more; how many went."""
