@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
-from pipeline.model.clock import CITY_ZONE, utc_now
+from pipeline.cli.output import safe, show_list, show_one
+from pipeline.model.clock import utc_now
 from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
@@ -41,8 +42,13 @@ def doctor(home: Home = None, as_json: Json = False) -> None:
     from pipeline.serve.installation import home_folder
 
     found = examine_home(home_folder(home), utc_now())
-    rows = [{"state": one.state, **dataclasses.asdict(one)} for one in found]
-    show_list(rows, as_json=as_json)
+    if as_json:
+        rows = [{"state": one.state, **dataclasses.asdict(one)} for one in found]
+        show_list(rows, as_json=True)
+    for one in () if as_json else found:
+        typer.echo(f"{one.state:<4}  {one.part:<16}  {safe(one.found)}")
+        if one.remedy:
+            typer.echo(f"      → {safe(one.remedy)}")
     if any(one.state == "fail" for one in found):
         raise typer.Exit(3)
 
@@ -145,8 +151,8 @@ def run(home: Home = None, as_json: Json = False) -> None:
 @retention.command("hold")
 def hold(
     agency: Annotated[str, typer.Argument(help="The agency's id.")],
-    first: Annotated[str, typer.Option("--from", help="ISO 8601; a day is the city's.")],
-    last: Annotated[str, typer.Option("--to", help="ISO 8601; a day is held to its end.")],
+    first: Annotated[str, typer.Option("--from", help="2026-11-01, 2026-11-01T09:00 or 30d.")],
+    last: Annotated[str, typer.Option("--to", help="As --from; a day is held to its end.")],
     reason: Annotated[str, typer.Option(help="The order or the case.")],
     home: Home = None,
     as_json: Json = False,
@@ -176,22 +182,11 @@ def release(
     show_one({"hold": hold, "state": "released"}, as_json=as_json)
 
 
-def _moment(text: str, where: str, *, end: bool = False) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UsageError(
-            "this is no time",
-            where=where,
-            got=text,
-            expected="2026-11-24 or 2026-11-24T09:00+07:00",
-        ) from error
-    if len(text) <= len("2026-11-24"):
-        day = moment.replace(tzinfo=CITY_ZONE)
-        return day + timedelta(days=1, microseconds=-1) if end else day
-    if moment.tzinfo is None:
-        raise UsageError("the time needs a zone", where=where, got=text, expected=f"{text}+07:00")
-    return moment
+def _moment(text: str, option: str, *, end: bool = False) -> datetime:
+    found = moment(text, option, now=utc_now())
+    if found is None:
+        raise UsageError("a hold has a beginning and an end", where=option)
+    return found + timedelta(days=1, microseconds=-1) if end and ":" not in text else found
 
 
 def _show(done: Report, *, as_json: bool, what: str) -> None:

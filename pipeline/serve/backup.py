@@ -68,42 +68,13 @@ def back_up(here: Installation, target: Path, *, now: datetime, progress: Progre
         raise UsageError(
             "there is no such folder", where=str(target.parent), remedy="make it first"
         )
-    lake = (
-        here.settings.lake / HELD
-    )  # on the lake's own disk, so that its files are linked, not copied
-    run = here.settings.run
-    with role_lock(run, "backup"), _stage(run / "backup") as stage, _stage(lake) as held:
-        copy, named, missing = _snapshot(here, stage, held)
-        members = [
-            (copy.name, copy),
-            *_under(stage / "rest", stage / "rest"),
-            *_under(stage / "spool", stage),
-            *((f"lake/{name}", path) for name, path in _under(held, held)),
-        ]
-        total = sum(path.stat().st_size for _, path in members)
-        _room(target.parent, total)
-        head = {
-            "taken": to_iso(now), "state": current(here.state),
-            "database": here.state.engine.dialect.name, "store": here.settings.store.kind,
-        }  # fmt: skip
-        done = 0
-
-        def passed(count: int) -> None:
-            nonlocal done
-            done += count
-            progress(done, total)
-
-        with archive.new_backup(target, head, passed) as writer:
-            for name, path in members:
-                digest = writer.file(name, path)
-                of_lake, _, inside = name.partition("/")
-                if of_lake == "lake" and digest != named.files[inside]:
-                    missing.append(f"{name} is not what was written once")
-    with here.state.begin() as session:  # for the doctor, who asks how old the last one is
-        session.merge(Meta(name="backup", value={"at": head["taken"], "path": str(target)}))
-    return Report(
-        target, writer.members, target.stat().st_size, head["taken"], tuple(sorted(missing))
-    )
+    try:
+        return _write(here, target, now, progress)
+    except OSError as error:
+        raise ServiceAwayError(
+            "the backup cannot be prepared", where=str(home), got=str(error),
+            remedy="free space on the home's disk; what was begun is removed",
+        ) from error  # fmt: skip
 
 
 def restore(source: Path, home: Path, *, environ: dict[str, str], progress: Progress) -> Report:
@@ -154,6 +125,45 @@ def restore(source: Path, home: Path, *, environ: dict[str, str], progress: Prog
     return Report(
         home, len(sizes), sum(sizes.values()), str(reader.head["taken"]), tuple(_check(home)), notes
     )
+
+
+def _write(here: Installation, target: Path, now: datetime, progress: Progress) -> Report:
+    # On the lake's own disk its files are linked, not copied.
+    run, lake = here.settings.run, here.settings.lake / HELD
+    with role_lock(run, "backup"), _stage(run / "backup") as stage, _stage(lake) as held:
+        copy, named, missing = _snapshot(here, stage, held)
+        members = [
+            (copy.name, copy),
+            *_under(stage / "rest", stage / "rest"),
+            *_under(stage / "spool", stage),
+            *((f"lake/{name}", path) for name, path in _under(held, held)),
+        ]
+        total = sum(path.stat().st_size for _, path in members)
+        _room(target.parent, total)
+        head = {
+            "taken": to_iso(now), "state": current(here.state),
+            "database": here.state.engine.dialect.name, "store": here.settings.store.kind,
+        }  # fmt: skip
+        done = 0
+
+        def passed(count: int) -> None:
+            nonlocal done
+            done += count
+            progress(done, total)
+
+        with archive.new_backup(target, head, passed) as writer:
+            for name, path in members:
+                digest = writer.file(name, path)
+                of_lake, _, inside = name.partition("/")
+                if of_lake == "lake" and digest != named.files[inside]:
+                    missing.append(f"{name} is not what was written once")
+    with here.state.begin() as session:  # for the doctor, who asks how old the last one is
+        session.merge(Meta(name="backup", value={"at": head["taken"], "path": str(target)}))
+    elsewhere = "" if head["store"] == "lake" else "the events are not in it: take a snapshot there"
+    return Report(
+        target, writer.members, target.stat().st_size, head["taken"], tuple(sorted(missing)),
+        (f"the store is {head['store']}: {elsewhere}",) if elsewhere else (),
+    )  # fmt: skip
 
 
 def _snapshot(

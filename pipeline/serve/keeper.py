@@ -18,7 +18,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from pipeline.model.clock import CITY_ZONE
-from pipeline.model.errors import ServiceAwayError, ThapCanhError
+from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import SYSTEM
 from pipeline.serve import disk
 from pipeline.serve.installation import Installation
@@ -59,7 +59,7 @@ class Keeper:
         """One step; whether more is to be done at once."""
         try:
             return self._step(now)
-        except ServiceAwayError as error:
+        except (ServiceAwayError, OSError) as error:
             # A disk that is full to the last byte: without room in the state nothing can be deleted.
             if not self._ballast.drop():
                 log.warning("the disk cannot be looked after: %s", error)
@@ -128,9 +128,7 @@ class Keeper:
         except ServiceAwayError:
             self._orders.appendleft(order)
             raise
-        except (
-            ThapCanhError
-        ) as error:  # a damaged file, say: the other agencies' turn comes all the same
+        except Exception as error:  # noqa: BLE001 - a damaged file, say: settling and the others go on
             self._failed = True
             raise_alarm(
                 self._here.state,

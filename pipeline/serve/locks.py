@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.model.errors import ConflictError
@@ -27,8 +27,8 @@ def role_lock(folder: Path, role: str) -> Iterator[None]:
                 got=f"process {holder or '?'}",
                 remedy="stop that one first, or use another --home",
             ) from error
-        os.ftruncate(handle, 0)
-        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        with suppress(OSError):  # on a full disk the lock holds without its holder's name
+            os.pwrite(handle, f"{os.getpid():<20}".encode(), 0)
         yield
     finally:
         os.close(handle)

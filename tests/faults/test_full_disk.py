@@ -22,7 +22,8 @@ from datetime import timedelta
 from pathlib import Path
 from support.small_home import NODE, another_agency, numbers_stored, small_home, spool
 from pipeline.model.clock import utc_now
-from pipeline.serve import disk
+from pipeline.model.errors import ServiceAwayError
+from pipeline.serve import backup, disk
 from pipeline.serve.ingest import settle_node
 from pipeline.serve.keeper import Keeper
 from pipeline.state.alarms import open_alarms
@@ -45,6 +46,16 @@ with other.open("wb", buffering=0) as file:  # somebody else fills it, to the la
     except OSError as error:
         assert error.errno == 28, error
 assert disk.usage(here.settings.lake).free < 4096
+backup._SPARE = -(1 << 40)  # as if another had filled it after we looked
+for target in (root / "b", Path("/dev/shm") / f"thapcanh-{os.getpid()}"):
+    try:
+        backup.back_up(here, target, now=now, progress=lambda done, total: None)
+    except ServiceAwayError as error:
+        assert error.remedy, error
+    else:
+        raise AssertionError("a backup on a full disk")
+    assert not target.exists() and not (here.settings.lake / ".held").exists()
+    assert not (here.settings.run / "backup").exists()
 for second in range(40):
     keeper.turn(now + timedelta(seconds=6 * second))
 assert numbers_stored(here) == [1], numbers_stored(here)

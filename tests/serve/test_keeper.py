@@ -119,14 +119,15 @@ def test_near_the_end_receivers_wait_even_for_what_is_on_its_way_out(here: Insta
     assert disk.trouble(here.settings) == "98% of the disk is used; deleted data go within the hour"
 
 
+@pytest.mark.parametrize("error", [DamagedError("a file is damaged"), FileNotFoundError(2, "gone")])
 def test_a_damaged_file_alarms_and_does_not_keep_the_others_from_their_turn(
-    here: Installation, monkeypatch: pytest.MonkeyPatch
+    here: Installation, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     real = here.store.delete_before
 
     def delete_before(agency: str, moment: datetime, *, now: datetime) -> int:
         if agency == "d":
-            raise DamagedError("a file of the lake is damaged", where="x")
+            raise error
         return real(agency, moment, now=now)
 
     monkeypatch.setattr(here.store, "delete_before", delete_before)
