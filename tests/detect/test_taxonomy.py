@@ -87,6 +87,12 @@ def test_every_route_says_whom_its_events_are_about(taxonomy: Taxonomy) -> None:
     assert [route for route in taxonomy.routes if not route.entity] == []
 
 
+def test_no_column_is_an_object_that_holds_another(taxonomy: Taxonomy) -> None:
+    """Elasticsearch cannot hold a value and an object under one name."""
+    columns = taxonomy.columns()
+    assert [c for c in columns if any(other.startswith(f"{c}.") for other in columns)] == []
+
+
 def test_no_column_is_a_list_or_a_pattern(taxonomy: Taxonomy) -> None:
     assert [c for c in taxonomy.columns() if "," in c or "|" in c or "{" in c] == []
 
