@@ -47,7 +47,8 @@ def ticket_list(
 ) -> None:
     """Tickets, the gravest first."""
     from pipeline.access.agencies import check_agency
-    from pipeline.tickets.queue import Filters, list_tickets
+    from pipeline.tickets.filters import Filters
+    from pipeline.tickets.queue import list_tickets
 
     with opened(home) as here:
         check_agency(here.state, OPERATOR, agency)

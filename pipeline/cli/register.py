@@ -69,7 +69,8 @@ def agency_list(
 def agency_show(which: WhichAgency, home: Home = None, as_json: Json = False) -> None:
     """One agency, its sources, and how many of its tickets are open."""
     from pipeline.sources import health, register
-    from pipeline.tickets.queue import Filters, count_tickets
+    from pipeline.tickets.filters import Filters
+    from pipeline.tickets.queue import count_tickets
 
     with opened(home) as here:
         row = register.get_agency(here.state, OPERATOR, which)

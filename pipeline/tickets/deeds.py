@@ -22,6 +22,7 @@ from pipeline.model.ids import content_hash
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.tickets import Deed, Ticket
+from pipeline.tickets.clocks import follow
 
 CLAIM_HOLDS: Final = timedelta(hours=12)
 """After the owner's last deed; then anyone may claim."""
@@ -88,6 +89,7 @@ def do(
                 remedy="look at it again, then repeat",
             )
         deed(session, ticket)
+        follow(session, ticket, now=now)
         outcome = Outcome(ticket.id, ticket.number, ticket.revision, ticket.status, ticket.owner)
         answer: dict[str, Any] = msgspec.to_builtins(outcome)
         return answer

@@ -18,7 +18,9 @@ from pipeline.model.detections import Level
 from pipeline.model.scope import SYSTEM
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.tickets.clocks import follow
 from pipeline.tickets.history import record
+from pipeline.tickets.priority import of_ticket
 
 STORM = "storm"
 
@@ -41,9 +43,11 @@ def refresh(session: Session, ticket: Ticket, *, now: datetime, tell: bool = Tru
     if found.findings:
         ticket.first, ticket.last, ticket.rules = found.first, found.last, found.rules
         _name(session, ticket, living)
+    ticket.priority = of_ticket(session, ticket).points
     if tell and _figures(ticket) != before:
         ticket.changed = now
         _tell(session, ticket, before, now)
+    follow(session, ticket, now=now)
 
 
 def _figures(ticket: Ticket) -> dict[str, Any]:

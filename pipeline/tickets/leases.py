@@ -15,6 +15,7 @@ from pipeline.model.scope import SYSTEM
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.tickets import Ticket
+from pipeline.tickets.clocks import follow
 from pipeline.tickets.history import record
 
 _MOST: Final = 25  # tickets of one transaction
@@ -35,4 +36,5 @@ def lapse_once(state: State, *, now: datetime) -> int:
             ticket.status = TicketStatus.NEW.value
             ticket.revision += 1
             record(session, ticket, "lease_expired", by=SYSTEM.name, at=now, detail=detail)
+            follow(session, ticket, now=now)
     return len(lapsed)

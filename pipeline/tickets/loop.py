@@ -1,4 +1,4 @@
-"""The main loop of the role *tickets*: changed findings into tickets, until told to stop."""
+"""The main loop of the role *tickets*: changed findings into tickets, and the rounds, until told to stop."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.state import State
 from pipeline.tickets.grouping import tickets_once
 from pipeline.tickets.policy import DEFAULT_POLICY, Policy
+from pipeline.tickets.rounds import Rounds
 
 log = logging.getLogger(__name__)
 ALARM: Final = "tickets:grouping"
@@ -31,9 +32,11 @@ def tickets_loop(
 ) -> None:
     """Blocks until `stop`. A batch that fails is logged, alarmed and tried again."""
     troubled = False
+    rounds = Rounds(state)
     while not stop.is_set():
         try:
             grouped = tickets_once(state, now=clock(), policy=policy)
+            rounds.walk(clock())
             if troubled:
                 close_alarm(state, ALARM, now=clock())
                 troubled = False
@@ -50,7 +53,9 @@ def tickets_loop(
 
 def _alarm(state: State, error: Exception, now: datetime) -> bool:
     try:
-        raise_alarm(state, ALARM, f"findings do not become tickets: {error}", now=now)
+        raise_alarm(
+            state, ALARM, f"findings do not become tickets, or clocks stand still: {error}", now=now
+        )
     except ServiceAwayError:
         return False  # the log line is out; the state itself is away
     return True

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from pipeline.model.errors import ConflictError, UsageError
 from pipeline.model.tickets import ClosingReason, TicketStatus
 from pipeline.state.tables.tickets import Ticket, TicketFinding
+from pipeline.tickets.clocks import follow
 from pipeline.tickets.deeds import CLAIM_HOLDS, standing
 from pipeline.tickets.figures import refresh
 from pipeline.tickets.history import record
@@ -73,6 +74,8 @@ def join(
         record(session, ticket, "linked", by=by, at=now, text=text, detail=said | more)
     record(session, main, "linked", by=by, at=now, detail={"duplicate": ticket.number} | more)
     _hand_over(session, ticket, main, by=by, now=now)
+    main.signs = sorted({*main.signs, *ticket.signs})  # the law's clocks go on with the work
+    follow(session, ticket, now=now)
     refresh(session, main, now=now)
     return True
 

@@ -1,7 +1,7 @@
 """The queue as people read it: a page of tickets, or one with all that a page about it shows.
 
-Order: the severest first, of equals the newest. Paging is by key (`rank.number` of the last line), so
-that what comes in meanwhile shifts nothing. All within the actor's reach.
+Order: the highest priority first, of equals the newest. Paging is by key (`priority.number` of the last
+line), so that what comes in meanwhile shifts nothing. All within the actor's reach.
 """
 
 from __future__ import annotations
@@ -16,40 +16,21 @@ from sqlalchemy.orm import Session
 from pipeline.access.permissions import scope_for
 from pipeline.detect.correlation import CENTRE
 from pipeline.model.clock import from_micros
-from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor, Scope
-from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.rules import RuleRevision
-from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory, TicketTag
 from pipeline.store.base import Store, TimeRange
+from pipeline.tickets.clocks import clocks_of
 from pipeline.tickets.deeds import find
+from pipeline.tickets.filters import EVERY_OPEN, Filters, conditions
+from pipeline.tickets.priority import Priority, of_ticket
 
 MAX_PAGE: Final = 500
 FINDINGS_PAGE: Final = 20
 """Findings of one ticket that are shown at a time: a storm's holds thousands."""
-
-
-class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """What of the queue is wanted; empty means any. `status` may be `open` (anything but closed).
-
-    `owner` is an actor's name, or `-` for tickets that nobody has. `words` are sought in title and entity.
-    """
-
-    status: str = "open"
-    agency: str = ""
-    severity: str = ""
-    at_least: str = ""
-    owner: str = ""
-    rule: str = ""
-    entity: str = ""
-    words: str = ""
-    drill: bool | None = None
-
-
-EVERY_OPEN: Final = Filters()
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -75,6 +56,27 @@ class Line(msgspec.Struct, frozen=True):
     changed: Any
     closed: Any
     revision: int
+    priority: int
+    tlp: str
+    waiting_for: str
+    severity_by: str
+    due: Any
+    due_what: str
+    alert: str
+    signs: list[str]
+    checks: dict[str, Any]
+
+
+class ClockView(msgspec.Struct, frozen=True):
+    """A clock of a ticket, as it stands."""
+
+    key: str
+    kind: str
+    pack: str
+    state: str
+    began: Any
+    due: Any
+    ended: Any
 
 
 class QueuePage(msgspec.Struct, frozen=True):
@@ -118,6 +120,9 @@ class TicketView(msgspec.Struct, frozen=True):
     duplicates: tuple[int, ...]
     findings: tuple[FindingView, ...]
     history: tuple[dict[str, Any], ...]
+    tags: tuple[str, ...]
+    clocks: tuple[ClockView, ...]
+    priority: Priority
     documents: Mapping[str, dict[str, Any]]
 
 
@@ -132,27 +137,27 @@ def list_tickets(
     """A page of the queue. `after` is the `next` of the page before."""
     if not 1 <= limit <= MAX_PAGE:
         raise UsageError("a page has a size", got=str(limit), expected=f"1 to {MAX_PAGE}")
-    query = sa.select(Ticket).where(*_conditions(filters, scope_for(actor, "ticket.read")))
+    query = sa.select(Ticket).where(*conditions(filters, scope_for(actor, "ticket.read")))
     if after is not None:
         rank, number = _key(after)
         query = query.where(
             sa.or_(
-                Ticket.severity_rank < rank,
-                sa.and_(Ticket.severity_rank == rank, Ticket.number < number),
+                Ticket.priority < rank,
+                sa.and_(Ticket.priority == rank, Ticket.number < number),
             )
         )
-    query = query.order_by(Ticket.severity_rank.desc(), Ticket.number.desc()).limit(limit + 1)
+    query = query.order_by(Ticket.priority.desc(), Ticket.number.desc()).limit(limit + 1)
     with state.read() as session:
         rows = list(session.scalars(query))
     more = len(rows) > limit
     rows = rows[:limit]
-    key = f"{rows[-1].severity_rank}.{rows[-1].number}" if more else None
+    key = f"{rows[-1].priority}.{rows[-1].number}" if more else None
     return QueuePage(tuple(_line(row) for row in rows), key)
 
 
 def count_tickets(state: State, actor: Actor, filters: Filters = EVERY_OPEN) -> int:
     """How many tickets the filters leave."""
-    where = _conditions(filters, scope_for(actor, "ticket.read"))
+    where = conditions(filters, scope_for(actor, "ticket.read"))
     with state.read() as session:
         return session.scalar(sa.select(sa.func.count()).select_from(Ticket).where(*where)) or 0
 
@@ -189,6 +194,18 @@ def get_ticket(
                 | {"detail": h.detail}
                 for h in history
             ),
+            tags=tuple(
+                session.scalars(
+                    sa.select(TicketTag.tag)
+                    .where(TicketTag.ticket == ticket.id)
+                    .order_by(TicketTag.tag)
+                )
+            ),
+            clocks=tuple(
+                ClockView(c.key, c.kind, c.pack, c.state, c.began, c.due, c.ended)
+                for c in clocks_of(session, ticket).values()
+            ),
+            priority=of_ticket(session, ticket),
             documents={},
         )
     ids = list(dict.fromkeys(s["event"] for f in findings for s in f.samples))
@@ -245,48 +262,6 @@ def _findings(session: Session, shown: sa.ColumnElement[bool], page: int) -> lis
         )
         for f, text in rows
     ]  # fmt: skip
-
-
-def _conditions(filters: Filters, scope: Scope) -> list[sa.ColumnElement[bool]]:
-    where: list[sa.ColumnElement[bool]] = []
-    if scope.agencies is not None:
-        where.append(Ticket.agency.in_(sorted(scope.agencies)))
-    if filters.status == "open":
-        where.append(Ticket.closed.is_(None))
-    elif filters.status:
-        where.append(Ticket.status == _one_of(filters.status, [s.value for s in TicketStatus]))
-    levels = [level.value for level in Level]
-    if filters.severity:
-        where.append(Ticket.severity == _one_of(filters.severity, levels))
-    if filters.at_least:
-        rank = Level(_one_of(filters.at_least, levels)).rank
-        where.append(Ticket.severity_rank >= rank)
-    if filters.owner:
-        where.append(Ticket.owner == ("" if filters.owner == "-" else filters.owner))
-    if filters.rule:
-        held = sa.exists().where(
-            TicketFinding.ticket == Ticket.id, TicketFinding.rule == filters.rule
-        )
-        where.append(sa.or_(Ticket.rule == filters.rule, held))
-    for column, value in ((Ticket.agency, filters.agency), (Ticket.entity, filters.entity)):
-        if value:
-            where.append(column == value)
-    where += [
-        sa.or_(
-            Ticket.title.icontains(word, autoescape=True),
-            Ticket.entity.icontains(word, autoescape=True),
-        )
-        for word in filters.words.split()
-    ]
-    if filters.drill is not None:
-        where.append(Ticket.drill == filters.drill)
-    return where
-
-
-def _one_of(value: str, known: Sequence[str]) -> str:
-    if value not in known:
-        raise UsageError("no such filter value", got=value, expected=", ".join(known))
-    return value
 
 
 def _key(text: str) -> tuple[int, int]:

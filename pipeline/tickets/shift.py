@@ -22,6 +22,7 @@ from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.access import Person
 from pipeline.state.tables.tickets import HandOver, Ticket
+from pipeline.tickets.clocks import follow
 from pipeline.tickets.deeds import CLAIM_HOLDS, once
 from pipeline.tickets.history import record
 from pipeline.tickets.life import checked_text
@@ -68,6 +69,7 @@ def hand_over(
             ticket.revision += 1
             detail = {"to": ticket.owner, "before": actor.name} if to else {"before": actor.name}
             record(session, ticket, "handed_over", by=actor.name, at=now, text=text, detail=detail)
+            follow(session, ticket, now=now)
         went = [ticket.number for ticket in mine]
         session.add(HandOver(id=new_id(), by=actor.name, at=now, text=text, tickets=went))
         return {"tickets": went}

@@ -21,9 +21,9 @@ from pipeline.model.errors import ConflictError, ServiceAwayError, UsageError
 from pipeline.model.tickets import ClosingReason, TicketStatus
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Outcome, Request
+from pipeline.tickets.filters import Filters
 from pipeline.tickets.queue import (
     FINDINGS_PAGE,
-    Filters,
     TicketView,
     count_tickets,
     get_ticket,

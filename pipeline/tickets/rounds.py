@@ -1,0 +1,53 @@
+"""What the role *tickets* does from time to time: lapsed claims, clocks that speak, priorities, the calendar.
+
+In: `now`, as often as one likes. Each errand is a few short transactions, safe to be done twice or by two.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from pipeline.model.clock import CITY_ZONE
+from pipeline.state.alarms import close_alarm, raise_alarm
+from pipeline.state.state import State
+from pipeline.tickets.clocks import clocks_once
+from pipeline.tickets.leases import lapse_once
+from pipeline.tickets.packs import standing
+from pipeline.tickets.priority import reckon_once
+
+OFTEN: Final = timedelta(seconds=5)
+SELDOM: Final = timedelta(seconds=60)
+ALARM: Final = "tickets:calendar"
+
+
+class Rounds:
+    """Remembers when it last went; a new process begins with a round."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._often: datetime | None = None
+        self._seldom: datetime | None = None
+
+    def walk(self, now: datetime) -> None:
+        if self._often is None or not timedelta() <= now - self._often < OFTEN:
+            self._often = now
+            lapse_once(self._state, now=now)
+            clocks_once(self._state, now=now)
+        if self._seldom is None or not timedelta() <= now - self._seldom < SELDOM:
+            self._seldom = now
+            reckon_once(self._state, now=now)
+            check_calendar(self._state, now=now)
+
+
+def check_calendar(state: State, *, now: datetime) -> None:
+    """Alarm when a year has no list of holidays, from a month before it begins."""
+    calendar = standing().calendar
+    year = (now + timedelta(days=31)).astimezone(CITY_ZONE).year
+    if calendar.listed(year):
+        close_alarm(state, ALARM, now=now)
+    else:
+        raise_alarm(
+            state, ALARM, f"calendar-vn.yml lists no holidays for {year}: service levels count them as work",
+            now=now,
+        )  # fmt: skip
