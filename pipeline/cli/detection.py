@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.options import After, Home, Json, Limit, opened
-from pipeline.cli.output import show_list, show_one, show_part
+from pipeline.cli.output import safe, show_list, show_one, show_part
 from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
@@ -46,9 +46,16 @@ def ingest(
 
         done = way.ingest(here, file, source, wait=wait, report=report)
     show_one(dataclasses.asdict(done), as_json=as_json)
+    record, _, why = done.first_letter.partition(": ")
     if done.refused:
         raise RefusedError(
-            f"{done.refused} records were refused; their bytes are kept as dead letters"
+            f"{done.refused} records were refused; their bytes are kept as dead letters",
+            where=f"{file}, {record}", got=why,
+        )  # fmt: skip
+    if done.letters:
+        sys.stderr.write(
+            f"{done.letters} records could not be parsed (the first: {file}, {record}: {safe(why)}); they are events"
+            " all the same, tagged _parse_failure, and dead letters; see whether the source's product is the right one\n"
         )
 
 

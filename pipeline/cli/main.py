@@ -6,6 +6,7 @@ error), 4 a service is away. A user's mistake never shows a traceback.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 
@@ -58,6 +59,9 @@ for part in (
 
 def run() -> None:
     """The entry point."""
+    logging.getLogger().addHandler(
+        logging.NullHandler()
+    )  # a role logs to its file, a command speaks
     try:
         app(prog_name="thapcanh")
     except ThapCanhError as error:

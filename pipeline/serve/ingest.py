@@ -33,7 +33,8 @@ Report = Callable[[str, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """`records` were spooled by this call; `skipped` had been handed over before. Settled counts follow."""
+    """`records` were spooled by this call; `skipped` had been handed over before. Settled counts follow.
+    `letters` of them were refused or could not be read; `first_letter` says which was the first and why."""
 
     node: str
     records: int
@@ -42,6 +43,8 @@ class Ingested:
     known: int = 0
     refused: int = 0
     dropped: int = 0
+    letters: int = 0
+    first_letter: str = ""
 
 
 def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: Report) -> Ingested:
@@ -206,8 +209,9 @@ def ticket_all(here: Installation) -> None:
 
 
 def _counts(here: Installation, so_far: Ingested) -> Ingested:
-    from pipeline.state.tables.intake import Settlement
+    from pipeline.state.tables.intake import DeadLetterRow, Settlement
 
+    ours = DeadLetterRow.node == so_far.node
     with here.state.read() as session:
         row = session.execute(
             sa.select(
@@ -222,8 +226,15 @@ def _counts(here: Installation, so_far: Ingested) -> Ingested:
                 )
             ).where(Settlement.node == so_far.node)
         ).one()
+        letters = session.scalar(sa.select(sa.func.count()).where(ours)) or 0
+        first = session.scalar(
+            sa.select(DeadLetterRow).where(ours).order_by(DeadLetterRow.sequence).limit(1)
+        )
     stored, known, refused, dropped = (int(n or 0) for n in row)
-    return Ingested(so_far.node, so_far.records, so_far.skipped, stored, known, refused, dropped)
+    return Ingested(
+        so_far.node, so_far.records, so_far.skipped, stored, known, refused, dropped, letters,
+        f"record {so_far.skipped + first.sequence}: {first.message}" if first else "",
+    )  # fmt: skip
 
 
 def _pause(ours: bool) -> None:

@@ -96,8 +96,9 @@ def add_source(
     if product not in known_products:
         near = _nearest(product, known_products)
         raise UsageError(
-            "no such product", got=product, remedy=f"did you mean {near}?" if near else ""
-        )
+            "no such product", got=product,
+            remedy=f"did you mean {near}?" if near else f"known are {', '.join(sorted(known_products))}",
+        )  # fmt: skip
     networks = [(listener, _network(network)) for listener, network in addresses]
     key_id, secret, kept = new_key()
     with state.begin() as session:

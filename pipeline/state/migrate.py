@@ -61,7 +61,7 @@ def upgrade(state: State) -> None:
     have = current(state)
     if have == _newest_by_name():
         return
-    refuse_newer(have)
+    refuse_newer(have, state.engine.url.render_as_string(hide_password=True))
     from alembic import command
 
     # Whoever comes second waits for the process that migrates, and then finds nothing to do.

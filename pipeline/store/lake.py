@@ -8,6 +8,7 @@ names it, never a gap.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -37,6 +38,7 @@ from pipeline.store.steps import step
 if TYPE_CHECKING:
     import pyarrow as pa
 
+log = logging.getLogger(__name__)
 _LIVE: Final = "live"
 
 
@@ -243,6 +245,8 @@ class Lake:
 
     def _load(self, now: datetime) -> None:
         """Read the ids of resendable files that were committed since the last look."""
+        import pyarrow as pa
+
         oldest = day_of(now) - self._resend_days
         chosen = (
             sa.select(LakeFile)
@@ -262,7 +266,14 @@ class Lake:
         for file in files:
             self._loaded = file.number
             if day_of(file.last_created) >= oldest:
-                ids = halves(open_parquet(self._root / file.path).read([events.ID]))
+                try:
+                    ids = halves(open_parquet(self._root / file.path).read([events.ID]))
+                except (DamagedError, OSError, pa.ArrowException) as error:
+                    # What it held cannot be read: a resend brings it back, and nobody else must wait.
+                    log.warning(
+                        "%s is not read, its events are known no more: %s", file.path, error
+                    )
+                    continue
                 self._known.add(day_of(file.last_created), ids)
         self._known.forget_before(oldest)
 
