@@ -27,6 +27,7 @@ from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.steps import step
 
 MAX_ROWS: Final = 200_000
+MAX_FILES: Final = 250  # so that the transaction stays short
 MAX_BYTES: Final = 64 << 20  # on disk; some ten times that in memory
 TIER: Final = 1
 
@@ -72,7 +73,8 @@ def _chunks(state: State, now: datetime) -> Iterator[tuple[str, bool, list[_Smal
         chunk: list[_Small] = []
         for file in files:
             full = (
-                sum(one.rows for one in chunk) + file.rows > MAX_ROWS
+                len(chunk) == MAX_FILES
+                or sum(one.rows for one in chunk) + file.rows > MAX_ROWS
                 or sum(one.bytes for one in chunk) + file.bytes > MAX_BYTES
             )
             if full:

@@ -14,7 +14,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.state.state import State, next_number
+from pipeline.state.state import State, next_number, next_numbers
 from pipeline.state.tables.lake import LakeFile, LakeSchema, LakeSpan
 from pipeline.state.tables.operation import Counter
 from pipeline.store.files import Written
@@ -66,9 +66,9 @@ def retire(session: Session, files: Sequence[str], state: str, *, now: datetime)
             .with_for_update()
         )
     )
-    for row in rows:
-        row.state, row.changed = state, now
-        row.number = -next_number(session, "lake_retired")
+    numbers = next_numbers(session, "lake_retired", len(rows)) if rows else range(0)
+    for row, number in zip(rows, numbers, strict=True):
+        row.state, row.changed, row.number = state, now, -number
     session.execute(sa.delete(LakeSpan).where(LakeSpan.file.in_([row.id for row in rows])))
     session.flush()
     return rows

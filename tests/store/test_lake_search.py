@@ -155,6 +155,21 @@ def test_small_files_of_a_closed_hour_become_one_and_answers_stay_the_same(
     assert sequences(lake) == [6, 5, 4, 2]
 
 
+def test_a_merge_takes_a_bounded_number_of_files(
+    tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.store import lake_compact
+
+    monkeypatch.setattr(lake_compact, "MAX_FILES", 3)
+    lake = lake_of(tmp_path, state)
+    for n in range(1, 9):
+        lake.append(event_commit([{}], n), now=NOW)
+    assert lake.compact(NEXT_HOUR, most=1) == 3
+    assert lake.compact(NEXT_HOUR) == 5
+    assert sequences(lake) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert lake.health().figures["files"] == 3
+
+
 def test_ids_of_merged_files_are_known_to_who_had_read_some_of_them(
     tmp_path: Path, state: State
 ) -> None:
