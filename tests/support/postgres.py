@@ -88,7 +88,10 @@ class Cluster:
 
 
 def temporary() -> Cluster:
-    """One of its own folder, for a run of the tests."""
+    """One of its own folder, for a run of the tests. Those of runs that were killed are ended first."""
+    for left in Path(tempfile.gettempdir()).glob("thapcanh-pg-*-*"):
+        if not Path(f"/proc/{left.name.split('-')[2]}").exists():
+            Cluster(left).stop()
     return Cluster(
         Path(tempfile.gettempdir()) / f"thapcanh-pg-{os.getpid()}-{time.time_ns() % 10**9}"
     )
