@@ -21,12 +21,15 @@ shows that NXLog wrote it (`EventTypeOrignal` tells that `EventType` is the even
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import compress
 from typing import Any, Final
+
+import orjson
 
 from collectors.formats import windows_xml
 from collectors.formats.json_lines import load
-from collectors.formats.parsed import Grouper, Parsed, Value
+from collectors.formats.parsed import Group, Grouper, Parsed, Value
 
 ENVELOPE: Final = (
     "channel", "event_id", "provider", "provider_guid", "computer", "record_id", "time", "keywords", "level",
@@ -225,8 +228,8 @@ def event_tree(event: dict[str, Any]) -> dict[str, Value]:
     return {name: value for name, value in flat.items() if value is not None}
 
 
-def _slow(document: dict[str, Any], add: Callable[[dict[str, Value]], None]) -> bool:
-    """The nested forms; False if it is none of them."""
+def _slow(document: dict[str, Any]) -> dict[str, Value] | None:
+    """The nested forms, flat; None if it is none of them."""
     event = document.get("Event")
     if isinstance(event, dict):
         flat = event_tree(event)
@@ -237,47 +240,71 @@ def _slow(document: dict[str, Any], add: Callable[[dict[str, Value]], None]) -> 
     ):
         flat = _beat(document)
     else:
-        return False
+        return None
     if "keywords" in flat:
         flat["keywords"] = keywords(flat["keywords"])
-    add(flat)
-    return True
+    return flat
 
 
 def windows_event() -> Callable[[Sequence[Any]], Parsed]:
-    """A format of Windows events, the forms mixed as they come."""
+    """A format of Windows events, the forms mixed as they come.
+
+    Flat records are grouped by their names as they came, and renamed once a group.
+    """
     shapes = _Shapes()
 
     def parse(lines: Sequence[str | bytes | None]) -> Parsed:
         parsed, grouper = Parsed(), Grouper()
+        flat: dict[tuple[str, ...], tuple[list[int], list[Sequence[Value]]]] = {}
+        loads, broken, known = orjson.loads, orjson.JSONDecodeError, flat.get
         for row, line in enumerate(lines):
             if line is None:
                 continue
             try:
-                first = line.lstrip()[:1]
-                document = windows_xml.load(line) if first in (b"<", "<") else load(line)
-            except ValueError as error:
-                parsed.failures[row] = str(error)
-                continue
+                document = loads(line)
+            except broken:
+                try:
+                    first = line.lstrip()[:1]
+                    document = windows_xml.load(line) if first in (b"<", "<") else load(line)
+                except ValueError as error:
+                    parsed.failures[row] = str(error)
+                    continue
             if document.__class__ is not dict:
                 parsed.failures[row] = "JSON, but not an object"
-                continue
-            if "EventID" in document:
-                values = list(document.values())
-                names, kind, word = shapes.of(tuple(document))
-                if kind >= 0 and values[kind] in _NXLOG_TYPES:
-                    names = (*names[:kind], "event_type", *names[kind + 1 :])
-                if word >= 0:
-                    values[word] = keywords(values[word])
-                grouper.add(row, names, values)
-                continue
-
-            def add(flat: dict[str, Value], row: int = row) -> None:
-                grouper.add(row, tuple(flat), tuple(flat.values()))
-
-            if not _slow(document, add):
+            elif "EventID" in document:
+                names = tuple(document)
+                shape = known(names)
+                if shape is None:
+                    shape = flat[names] = ([], [])
+                shape[0].append(row)
+                shape[1].append(tuple(document.values()))
+            elif (nested := _slow(document)) is None:
                 parsed.failures[row] = "not a Windows event: no EventID, no winlog and no Event"
+            else:
+                grouper.add(row, tuple(nested), tuple(nested.values()))
+        for names, (rows, values) in flat.items():
+            parsed.groups.extend(_renamed(rows, list(zip(*values, strict=True)), *shapes.of(names)))
         parsed.groups.extend(grouper.groups())
         return parsed
 
     return parse
+
+
+def _renamed(
+    rows: list[int], columns: list[tuple[Value, ...]], names: tuple[str, ...], kind: int, word: int
+) -> Iterator[Group]:
+    """A group of flat records under our names; cut in two where `EventType` is NXLog's word in some."""
+    if word >= 0:
+        columns[word] = tuple(map(keywords, columns[word]))
+    if kind < 0:
+        yield Group(names, rows, columns)
+        return
+    own = [value.__class__ is str and value in _NXLOG_TYPES for value in columns[kind]]
+    theirs = (*names[:kind], "event_type", *names[kind + 1 :])
+    for group, chosen in ((theirs, own), (names, [not each for each in own])):
+        if all(chosen):
+            yield Group(group, rows, columns)
+        elif any(chosen):
+            yield Group(
+                group, list(compress(rows, chosen)), [tuple(compress(column, chosen)) for column in columns]
+            )  # fmt: skip
