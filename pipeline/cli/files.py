@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.normalise.product import Product
 
 BATCH = 5_000
+HELD = 128 << 20  # bytes of one batch, be its lines ever so long
+MATCHED = 20_000  # what a batch costs whatever its size is shared by more
 File = Annotated[
     Path, typer.Argument(help="A file (plain, gzip, xz, zstd, EVTX), or - for standard input.")
 ]
@@ -59,7 +61,9 @@ def match(
     if book.faults and not book.rules:
         raise UsageError(f"no rule can be used:\n{_told(book.faults)}")
     compiled = compile_rules(book.rules, taxonomy, scope=scope or None)
-    source = _Batches(file, _product(product))
+    made = _product(product)
+    columns = frozenset[str]().union(*(compiled.columns.get(name, ()) for name in made.datasets))
+    source = _Batches(file, made, size=MATCHED, columns=columns)
     with tqdm(unit=" events", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
         for one in matches(compiled, source.tables(bar)):
             sys.stdout.write(
@@ -120,9 +124,18 @@ def _place(letter: DeadLetter) -> str:
 class _Batches:
     """The file's records through the normaliser; a file that is cut short gives what it has, then its error."""
 
-    def __init__(self, file: Path, product: Product, *, careful: bool = False) -> None:
-        """`careful`: each batch in a process apart, so that no record can end ours."""
+    def __init__(
+        self,
+        file: Path,
+        product: Product,
+        *,
+        careful: bool = False,
+        size: int = BATCH,
+        columns: frozenset[str] | None = None,
+    ) -> None:
+        """`careful`: each batch in a process apart, so that no record can end ours. `columns`: no others."""
         self._file, self._product, self._careful = file, product, careful
+        self._size, self._columns = size, columns
         self.read = self.failed = 0
 
     def __iter__(self) -> Iterator[Normalised]:
@@ -138,17 +151,21 @@ class _Batches:
             source=self._file.name,
             key=bytes(16),
             ingested=to_micros(utc_now()),
+            columns=self._columns,
         )
         damage: DamagedError | None = None
         with open_input(self._file) as file:
             records = iter(file)
             while damage is None:
-                batch = []
+                batch, held = [], 0
                 try:
-                    for one in islice(records, BATCH):
+                    for one in islice(records, self._size):
                         batch.append(
                             RawRecord(one.place, context.source, context.ingested, one.body)
                         )
+                        held += len(one.body)
+                        if held > HELD:
+                            break
                 except DamagedError as error:
                     damage = error
                 if not batch:
