@@ -15,6 +15,7 @@ from pipeline.detect.tree import Node, all_of, any_of, negate
 from pipeline.model.errors import UsageError
 
 MAX_DEPTH: Final = 100
+MAX_OPERANDS: Final = 200_000  # with what quantifiers stand for
 _TOKEN: Final = re.compile(r"\s*(?:(\(|\))|([A-Za-z0-9_*-]+)|(\S))")
 _QUANTIFIERS: Final = {"1": any_of, "any": any_of, "all": all_of}
 
@@ -67,7 +68,7 @@ def _fits(pieces: list[str], name: str) -> bool:
 class _Reader:
     def __init__(self, tokens: list[str], condition: str, detections: Mapping[str, Node]) -> None:
         self._tokens, self._condition, self._detections = tokens, condition, detections
-        self._at = 0
+        self._at = self._operands = 0
 
     @property
     def here(self) -> str | None:
@@ -111,6 +112,7 @@ class _Reader:
         self._at += 1
         if self.here == "of":
             return self._selector(word)
+        self._count(1)
         if word not in self._detections:
             raise UsageError(f"the condition names {word}, which the rule does not define")
         return self._detections[word]
@@ -131,4 +133,10 @@ class _Reader:
             raise UsageError(
                 f"the condition says {quantifier} of {pattern}, but no selection is so named"
             )
+        self._count(len(names))
         return link(self._detections[name] for name in names)
+
+    def _count(self, operands: int) -> None:
+        self._operands += operands
+        if self._operands > MAX_OPERANDS:
+            raise UsageError(f"the condition stands for more than {MAX_OPERANDS:,} operands")

@@ -27,7 +27,7 @@ from pipeline.detect.reference import holds, value_of
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import Route, Taxonomy
 from pipeline.detect.text import fold, texts
-from pipeline.detect.tree import Leaf, Node, rebuild
+from pipeline.detect.tree import FALSE, REF_OPS, Leaf, Node, leaves, rebuild
 from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model import events
 from pipeline.model.clock import to_micros
@@ -137,18 +137,23 @@ def _found(
 
 
 def _on(route: Route, rule: Rule, taxonomy: Taxonomy) -> Node:
+    """The rule's tree over the route's columns; FALSE where the route lacks a field that it asks."""
     names = taxonomy.maps[route.map]
+    if rule.body is None:
+        raise UsageError("a correlation has no evidence of single lines", where=rule.path)
+    asked = {leaf.field for leaf in leaves(rule.body)} | {
+        leaf.arg for leaf in leaves(rule.body) if leaf.op in REF_OPS
+    }
+    columns = {field: names.column(field) for field in asked if field is not None}
+    if None in columns.values():
+        return FALSE
 
     def renamed(leaf: Leaf) -> Node:
         if leaf.field is None:
             return leaf
-        column = names.column(leaf.field)
-        if column is None:
-            raise UsageError("a field without a column", where=rule.path, got=leaf.field)
-        return Leaf(column, leaf.op, leaf.arg, leaf.cased)
+        arg = columns[leaf.arg] if leaf.op in REF_OPS else leaf.arg
+        return Leaf(columns[leaf.field], leaf.op, arg or "", leaf.cased)
 
-    if rule.body is None:
-        raise UsageError("a correlation has no evidence of single lines", where=rule.path)
     return rebuild(rule.body, renamed)
 
 

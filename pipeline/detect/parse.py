@@ -28,6 +28,7 @@ from pipeline.model.errors import UsageError
 
 MAX_LEAVES: Final = 200_000
 MAX_DASHES: Final = 6  # windash writes each dash in five ways: 5 ** 6 forms
+MAX_FORMS: Final = 20_000  # of all values of one selection together
 _DASH: Final = re.compile(r"\B[-/]\b")
 _COMPARE: Final = {
     st.CompareOperators.LT: "lt",
@@ -88,7 +89,7 @@ class _Guard:
 
 def _refuse_floods(definition: Any) -> None:
     """`windash` multiplies: a value with many dashes would become millions before we see it."""
-    stack = [definition]
+    stack, forms = [definition], 0
     while stack:
         here = stack.pop()
         if isinstance(here, list):
@@ -97,7 +98,11 @@ def _refuse_floods(definition: Any) -> None:
             for key, value in here.items():
                 if "|windash" in str(key):
                     for text in value if isinstance(value, list) else [value]:
-                        if len(_DASH.findall(str(text))) > MAX_DASHES:
+                        dashes = len(_DASH.findall(str(text)))
+                        forms += 5 ** min(dashes, MAX_DASHES)
+                        if forms > MAX_FORMS:
+                            raise UsageError(f"windash gives more than {MAX_FORMS:,} forms")
+                        if dashes > MAX_DASHES:
                             raise UsageError(
                                 f"windash on a value with more than {MAX_DASHES} dashes",
                                 got=str(text)[:80],
