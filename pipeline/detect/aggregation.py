@@ -47,19 +47,19 @@ def refusal(given: Mapping[str, Any]) -> UsageError:
     if found is None:
         near = _NEAR.match(condition)
         return UsageError(
-            what, got=condition.strip(),
+            what, where="condition", got=condition.strip(),
             remedy="write a rule for each selection and a correlation of type temporal over them"
             if near
             else "write the rule without it and a correlation after it",
         )  # fmt: skip
     if found["what"] in {"min", "max"}:
         return UsageError(
-            what, got=condition.strip(),
+            what, where="condition", got=condition.strip(),
             remedy=f"no correlation has {found['what']}; compare each event: "
             f"{found['field'] or 'field'}|{_OPS[found['op']]}: {found['bound']}",
         )  # fmt: skip
     return UsageError(
-        what, got=condition.strip(),
+        what, where="condition", got=condition.strip(),
         remedy=f"Write this instead, which means the same:\n{replacement(given)}",
     )  # fmt: skip
 

@@ -47,13 +47,13 @@ Placeholders = Mapping[str, Sequence[str]]
 def read_detections(
     detections: Mapping[str, Any], placeholders: Placeholders, skip: Sequence[str] = ("condition",)
 ) -> Node:
-    """The tree of a `detection` mapping. Raises `UsageError` or pySigma's `SigmaError`."""
+    """The tree of a `detection` mapping. Raises `UsageError`, whose `where` is the key that it is about."""
     conditions = detections.get("condition")
     if conditions is None:
         raise UsageError("the detection has no condition")
     guard = _Guard()
     named: dict[str, Node] = {}
-    faults: list[str] = []
+    faults: dict[str, str] = {}
     for name, definition in detections.items():
         if name in skip:
             continue
@@ -62,16 +62,20 @@ def read_detections(
             detection = SigmaDetection.from_definition(definition)
             named[str(name)] = _detection(detection, placeholders, guard)
         except (SigmaError, UsageError) as error:
-            faults.append(f"{name}: {error}")
+            faults[str(name)] = f"{name}: {error}"
     if faults:
-        raise UsageError("; ".join(faults))
+        raise UsageError("; ".join(faults.values()), where=next(iter(faults)))
     if not named:
         raise UsageError("the detection names no selection")
     trees = []
     for condition in conditions if isinstance(conditions, list) else [conditions]:
         if not isinstance(condition, str):
-            raise UsageError("a condition is not text", got=repr(condition))
-        trees.append(read_condition(condition, named))
+            raise UsageError("a condition is not text", where="condition", got=repr(condition))
+        try:
+            trees.append(read_condition(condition, named))
+        except UsageError as error:
+            error.where = "condition"
+            raise
     return any_of(trees)
 
 

@@ -61,6 +61,8 @@ class _Reader:
                 self._document(name, document)
             except RecursionError:
                 self._faults.append(_fault(UsageError("nested too deep"), name, document))
+            except _Several as error:
+                self._faults += [_fault(each, name, document) for each in error.errors]
             except (ThapCanhError, SigmaError) as error:
                 self._faults.append(_fault(error, name, document))
             except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
@@ -151,7 +153,7 @@ def applies(each: Rule, named: Mapping[str, Any], rule: Rule) -> bool:
 
 def _common(parsed: SigmaRuleBase, given: Mapping[str, Any], kind: Kind) -> Rule:
     if parsed.errors:
-        raise parsed.errors[0]
+        raise _Several(parsed.errors)
     title = str(given.get("title") or "")
     return Rule(
         id=str(parsed.id) if parsed.id else str(uuid.uuid5(_UNNAMED, title)),
@@ -179,14 +181,16 @@ def _source(source: SigmaLogSource) -> LogSource:
 def _read_rule(given: dict[str, Any], placeholders: Placeholders) -> Rule:
     # The detection is parsed once, by us, value by value: pySigma is shown a stand-in for the rest.
     parsed = SigmaRule.from_dict({**given, "detection": _STAND_IN}, collect_errors=True)
+    detection, asked = given.get("detection"), _Asked(placeholders)
+    try:
+        if not isinstance(detection, dict):
+            raise UsageError("the rule has no detection")
+        if is_aggregation(given):
+            raise refusal(given)
+        body = read_detections(detection, asked, skip=("condition", "timeframe"))
+    except ThapCanhError as error:
+        raise _Several([*parsed.errors, error]) from None
     rule = _common(parsed, given, "rule")
-    detection = given.get("detection")
-    if not isinstance(detection, dict):
-        raise UsageError("the rule has no detection")
-    if is_aggregation(given):
-        raise refusal(given)
-    asked = _Asked(placeholders)
-    body = read_detections(detection, asked, skip=("condition", "timeframe"))
     return msgspec.structs.replace(
         rule, logsource=_source(parsed.logsource), body=body, revision=asked.digest
     )
@@ -200,6 +204,14 @@ def _read_filter(given: dict[str, Any], placeholders: Placeholders) -> Rule:
     return msgspec.structs.replace(
         rule, logsource=_source(parsed.logsource), body=body, revision=asked.digest
     )
+
+
+class _Several(Exception):  # noqa: N818 - carries errors from where they are found to where they are told
+    """All that is wrong with one rule."""
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        super().__init__(*errors)
+        self.errors = tuple(errors)
 
 
 class _Asked(dict[str, Sequence[str]]):
@@ -239,8 +251,17 @@ def _key_of(error: Exception) -> str:
     return "detection"
 
 
+def _line_of(error: Exception, lines: Mapping[str, int]) -> int | None:
+    """The line of the key that an error is about: as it says, else as far as its words tell."""
+    named = error.where if isinstance(error, ThapCanhError) else ""
+    for key in (f"detection.{named}", f"filter.{named}", _key_of(error)):
+        if key in lines:
+            return lines[key]
+    return None
+
+
 def _fault(error: Exception, name: str, document: Document) -> UsageError:
-    line = document.key_lines.get(_key_of(error), document.line)
+    line = _line_of(error, document.key_lines) or document.line
     title = document.value.get("title") if isinstance(document.value, dict) else None
     parts = [f"rule {title!r}" if title else ""]
     if isinstance(error, ThapCanhError):

@@ -35,7 +35,8 @@ except AttributeError:  # a PyYAML built without libyaml: ten times slower, the 
 
 @dataclass(slots=True)
 class Document:
-    """One YAML document: its value, its own text, its first line (from 1), the lines of its top keys."""
+    """One YAML document: its value, its own text, its first line (from 1), and the lines of its top keys
+    and of theirs (`detection`, `detection.selection`)."""
 
     value: Any
     text: str
@@ -89,7 +90,9 @@ class _Composer:
     def _refuse(self, what: str, event: Any, remedy: str) -> UsageError:
         return UsageError(what, where=f"{self._name}:{event.start_mark.line + 1}", remedy=remedy)
 
-    def compose(self, event: Any, depth: int, key_lines: dict[str, int] | None = None) -> Any:
+    def compose(
+        self, event: Any, depth: int, key_lines: dict[str, int] | None = None, under: str = ""
+    ) -> Any:
         kind = type(event)
         if kind is yaml.AliasEvent or event.anchor is not None:
             raise self._refuse("an anchor or alias", event, "write the value out where it is meant")
@@ -104,7 +107,7 @@ class _Composer:
             while type(following := next(self._events)) is not yaml.SequenceEndEvent:
                 items.append(self.compose(following, depth + 1))
             return items
-        return self._mapping(depth, key_lines)
+        return self._mapping(depth, key_lines, under)
 
     def _scalar(self, event: Any) -> Any:
         if not event.implicit[0]:
@@ -114,7 +117,7 @@ class _Composer:
         except (ValueError, yaml.YAMLError):
             raise self._refuse(f"{event.value!r} is no value", event, "put it in quotes") from None
 
-    def _mapping(self, depth: int, key_lines: dict[str, int] | None) -> dict[Any, Any]:
+    def _mapping(self, depth: int, key_lines: dict[str, int] | None, under: str) -> dict[Any, Any]:
         found: dict[Any, Any] = {}
         event: Any
         while type(event := next(self._events)) is not yaml.MappingEndEvent:
@@ -125,9 +128,11 @@ class _Composer:
                 raise self._refuse("a merge key", event, "write the keys out")
             if key in found:
                 raise self._refuse(f"the key {key} occurs twice", event, "give one another name")
+            path, deeper = f"{under}{key}", None
             if key_lines is not None:
-                key_lines[str(key)] = (event.start_mark.line if event.start_mark else 0) + 1
-            found[key] = self.compose(next(self._events), depth + 1)
+                key_lines[path] = (event.start_mark.line if event.start_mark else 0) + 1
+                deeper = None if under else key_lines
+            found[key] = self.compose(next(self._events), depth + 1, deeper, f"{path}.")
         return found
 
 

@@ -25,7 +25,7 @@ level: high
 def refused(condition: str) -> str:
     book = rules_from_texts([("old.yml", RULE.replace("CONDITION", condition))])
     (fault,) = book.faults
-    assert fault.where == "old.yml:8"
+    assert fault.where == "old.yml:12"
     assert "Sigma's old form" in fault.what
     assert condition in fault.got
     return fault.remedy

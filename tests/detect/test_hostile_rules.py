@@ -60,7 +60,7 @@ def test_it_is_refused_by_name_and_the_others_stand(name: str) -> None:
         ("    s: {A: [" + ", ".join(f"v{n}" for n in range(100_000)) + "]}\n    condition: s\n", 100_000),
         ("    s: {A: x}\n    condition: " + " or ".join(["s"] * 100_000) + "\n", 1),
         ("    s: {'A|re': '(a+)+$'}\n    condition: s\n", 1),
-        ("    s: {A: '" + "*a" * 10_000 + "'}\n    condition: s\n", 1),
+        ("    s: {A: '" + "*a" * 500 + "'}\n    condition: s\n", 1),
     ],
     ids=["10,000 selections", "a huge list", "a long condition", "a bomb for other engines", "wildcards"],
 )  # fmt: skip

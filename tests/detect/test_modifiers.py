@@ -174,7 +174,7 @@ detection:
     (fault,) = rules_from_texts([("x.yml", text)]).faults
     assert "one: " in fault.what
     assert "two: " in fault.what
-    assert fault.where == "x.yml:4"
+    assert fault.where == "x.yml:5"
 
 
 def test_what_fills_a_placeholder_is_part_of_the_revision_and_its_order_is_not() -> None:
@@ -186,3 +186,21 @@ def test_what_fills_a_placeholder_is_part_of_the_revision_and_its_order_is_not()
     assert one == same
     assert len({one, other, unfilled}) == 3
     assert read("F: x", {"bad": ["a"]}).revision == read("F: x", {"bad": ["b"]}).revision
+
+
+def test_faults_of_a_rule_s_head_and_of_its_detection_each_have_their_line() -> None:
+    text = """title: t
+id: a0000000-0000-4000-8000-000000000000
+logsource: {product: linux}
+level: very
+status: odd
+detection:
+    one: {F: x}
+    condition: one or two
+"""
+    book = rules_from_texts([("x.yml", text)])
+    assert {(fault.where, fault.what.split(" ")[-1]) for fault in book.faults} >= {
+        ("x.yml:4", "level"),
+        ("x.yml:5", "status"),
+        ("x.yml:8", "define"),
+    }
