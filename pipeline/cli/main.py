@@ -14,6 +14,7 @@ import typer
 
 from pipeline.cli import (
     admin,
+    backtest,
     config,
     deadletters,
     detection,
@@ -38,6 +39,7 @@ app = typer.Typer(
 )  # fmt: skip
 for part in (
     admin,
+    backtest,
     config,
     deadletters,
     detection,

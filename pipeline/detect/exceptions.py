@@ -217,6 +217,16 @@ def show_exception(state: State, actor: Actor, exception: str, *, now: datetime)
         }  # fmt: skip
 
 
+def find_exception(state: State, actor: Actor, exception: str) -> ExceptionRow:
+    """The row, for who may see all agencies that it speaks of."""
+    with state.read() as session:
+        row = session.get(ExceptionRow, exception)
+        if row is None:
+            raise NotFoundError("no such exception", got=exception)
+        _allow(actor, "exception.read", row.agencies)
+        return row
+
+
 def in_force(state: State, now: datetime) -> list[InForce]:
     """Every approved exception that can still speak of an event: of this time, or of a late run's."""
     with state.read() as session:

@@ -82,6 +82,19 @@ class ExceptionRow(Base):
     backtest: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
+class BacktestRow(Base):
+    """What a revision of a rule would have matched, for who switches it on."""
+
+    __tablename__ = "backtest"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    rule: Mapped[str] = mapped_column(String(64), index=True)
+    revision: Mapped[str] = mapped_column(String(32))
+    found: Mapped[dict[str, Any]]
+    by: Mapped[str]
+    at: Mapped[datetime]
+
+
 class RuleChange(Base):
     """Imports and switches, for whoever asks why a rule ran or did not."""
 

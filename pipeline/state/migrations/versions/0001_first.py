@@ -48,6 +48,19 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_alarm_key"), ["key"], unique=False)
 
     op.create_table(
+        "backtest",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("revision", sa.String(length=32), nullable=False),
+        sa.Column("found", sa.JSON(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_backtest")),
+    )
+    with op.batch_alter_table("backtest", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_backtest_rule"), ["rule"], unique=False)
+
+    op.create_table(
         "correlation_clock",
         sa.Column("correlation", sa.String(length=64), nullable=False),
         sa.Column("judged", sa.BigInteger(), nullable=False),

@@ -1,0 +1,126 @@
+"""``rules backtest``: what a rule, a draft or an exception would have done, before anything goes live."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from pipeline.cli.options import Home, Json, opened
+from pipeline.cli.output import show_list, show_one
+from pipeline.cli.rules import rules
+from pipeline.model.clock import utc_now
+from pipeline.model.detections import Level
+from pipeline.model.errors import NotFoundError, UsageError
+from pipeline.model.scope import OPERATOR
+
+if TYPE_CHECKING:
+    from pipeline.detect.backtest import Backtest
+    from pipeline.serve.installation import Installation
+
+
+def attach(app: typer.Typer) -> None:  # noqa: ARG001 - the group `rules` has its place already
+    rules.command("backtest")(rules_backtest)
+
+
+def rules_backtest(
+    which: Annotated[str, typer.Argument(help="A rule's or an exception's id.")] = "",
+    draft: Annotated[Path | None, typer.Option(help="A rule file that is not live yet.")] = None,
+    since: Annotated[str, typer.Option(help="How far back: 12h, 30d, 8w.")] = "30d",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Play the stored events through it. Writes no finding; an exception keeps the result."""
+    from tqdm import tqdm
+
+    from pipeline.detect.backtest import backtest_rule, span_of
+    from pipeline.detect.register import sync_shipped
+
+    if bool(which) == (draft is not None):
+        raise UsageError("give a rule's or an exception's id, or --draft", where="rules backtest")
+    now = utc_now()
+    with (
+        opened(home) as here,
+        tqdm(unit=" receipts", disable=not sys.stderr.isatty(), file=sys.stderr) as bar,
+    ):
+
+        def progress(done: int, total: int) -> None:
+            bar.total, bar.n = total, done
+            bar.refresh()
+
+        span: dict[str, Any] = {"since": now - span_of(since), "now": now, "progress": progress}
+        sync_shipped(here.state, now=now, cache=here.settings.cache)
+        text = draft.read_text("utf-8") if draft is not None else ""
+        found = None if text else _exception(here, which, span)
+        if found is None:
+            found = backtest_rule(here.state, here.store, OPERATOR, which, draft=text, **span)
+            _keep(here, found)
+        opens = _opens(here, found)
+    _show(found, opens=opens, as_json=as_json)
+
+
+def _exception(here: Installation, which: str, span: dict[str, Any]) -> Backtest | None:
+    from pipeline.detect.backtest import backtest_exception
+    from pipeline.detect.exceptions import keep_backtest
+
+    try:
+        found = backtest_exception(here.state, here.store, OPERATOR, which, **span)
+    except NotFoundError:
+        return None
+    keep_backtest(here.state, OPERATOR, which, _plain(found))
+    return found
+
+
+def _keep(here: Installation, found: Backtest) -> None:
+    from pipeline.detect.backtests import keep_result
+
+    keep_result(here.state, OPERATOR, found.subject, found.revision, _plain(found), now=found.until)
+
+
+def _opens(here: Installation, found: Backtest) -> bool:
+    settings = here.settings.tickets
+    rank = Level(settings.level).rank
+    return Level(found.level).rank >= rank and found.status in settings.statuses
+
+
+def _plain(found: Backtest) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(found)
+    return plain
+
+
+def _show(found: Backtest, *, opens: bool, as_json: bool) -> None:
+    if as_json:
+        show_one(_plain(found) | {"opens_tickets": opens}, as_json=True)
+        return
+    now = found.now
+    head: dict[str, Any] = {
+        "subject": found.subject, "title": found.title, "revision": found.revision,
+        "events": found.events, "matches": now.matches, "findings": now.findings,
+        "tickets": f"{now.findings} at most" if opens else f"none: {found.level}, {found.status}",
+    }  # fmt: skip
+    if now.hidden:
+        head["hidden"] = now.hidden
+    if found.against is not None:
+        head |= {
+            "running now": f"{found.against.matches} matches, {found.against.findings} findings",
+            "difference": f"{found.only_now} new, {found.only_then} gone, {found.both} the same",
+        }
+    if found.cut:
+        head["note"] = "too many matches: the oldest are left out"
+    show_one(head, as_json=False)
+    show_list(
+        [
+            {"day": day, "agency": a, "matches": n}
+            for day, of in now.days.items()
+            for a, n in of.items()
+        ],
+        as_json=False,
+    )
+    show_list([{"agency": a, "entity": e, "matches": n} for a, e, n in now.entities], as_json=False)
+    show_list(
+        [{"field": f, "value": v, "samples": n} for f, of in now.values.items() for v, n in of],
+        as_json=False,
+    )
