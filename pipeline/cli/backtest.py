@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
+from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
 from pipeline.cli.output import show_list, show_one
 from pipeline.cli.rules import rules
@@ -29,14 +30,14 @@ def attach(app: typer.Typer) -> None:  # noqa: ARG001 - the group `rules` has it
 def rules_backtest(
     which: Annotated[str, typer.Argument(help="A rule's or an exception's id.")] = "",
     draft: Annotated[Path | None, typer.Option(help="A rule file that is not live yet.")] = None,
-    since: Annotated[str, typer.Option(help="How far back: 12h, 30d, 8w.")] = "30d",
+    since: Annotated[str, typer.Option(help="Received since: 12h, 30d, 8w, 2026-11-01.")] = "30d",
     home: Home = None,
     as_json: Json = False,
 ) -> None:
     """Play the stored events through it. Writes no finding; an exception keeps the result."""
     from tqdm import tqdm
 
-    from pipeline.detect.backtest import backtest_rule, span_of
+    from pipeline.detect.backtest import backtest_rule
     from pipeline.detect.register import sync_shipped
 
     if bool(which) == (draft is not None):
@@ -51,7 +52,11 @@ def rules_backtest(
             bar.total, bar.n = total, done
             bar.refresh()
 
-        span: dict[str, Any] = {"since": now - span_of(since), "now": now, "progress": progress}
+        span: dict[str, Any] = {
+            "since": moment(since, "--since", now=now) or now,
+            "now": now,
+            "progress": progress,
+        }
         sync_shipped(here.state, now=now, cache=here.settings.cache)
         text = draft.read_text("utf-8") if draft is not None else ""
         found = None if text else _exception(here, which, span)

@@ -28,6 +28,7 @@ from pipeline.cli import (
     rehearse,
     rule_sets,
     rules,
+    schedules,
     serve,
     watchlists,
 )
@@ -53,6 +54,7 @@ for part in (
     rehearse,
     rule_sets,
     rules,
+    schedules,
     serve,
     watchlists,
 ):

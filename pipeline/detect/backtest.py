@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import pairwise
 from typing import Any, Final
 
@@ -331,15 +331,4 @@ def _told(sets: Sequence[_Set], replay: _Replay, since: datetime, now: datetime)
         only_now=len(mine - its),
         only_then=len(its - mine),
         both=len(mine & its),
-    )
-
-
-def span_of(text: str) -> timedelta:
-    """`30d`, `12h`: how far back."""
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in "hdw" or not unit or not 0 < int(number) <= 1000:
-        raise UsageError("this is no span of time", got=text, expected="such as 12h, 30d, 8w")
-    return (
-        int(number)
-        * {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}[unit]
     )

@@ -17,6 +17,7 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from pipeline.detect.maintenance import resting
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import NotFoundError
 from pipeline.state.state import State
@@ -126,11 +127,12 @@ def coverage_of(
     agency: str | None = None,
     start: datetime | None = None,
     stop: datetime | None = None,
+    now: datetime | None = None,
 ) -> Answer:
     """Was `rule` at `revision` (the present one by default) evaluated, over what, and where not?
 
     `agency` and the times leave only intervals that hold events of the agency within `[start, stop)`;
-    gaps are shown whole, since nobody knows yet whose events lie in them.
+    gaps are shown whole, since nobody knows yet whose events lie in them. `now` lets what waits say why.
     """
     with state.read() as session:
         row = session.get(RuleRow, rule)
@@ -149,6 +151,7 @@ def coverage_of(
             c.node: c.position
             for c in session.scalars(sa.select(Cursor).where(Cursor.schedule == schedule))
         }
+        rests = resting(session, schedule, now) if now is not None else ""
         failed = list(
             session.scalars(
                 sa.select(Run)
@@ -171,6 +174,7 @@ def coverage_of(
                 others=others,
                 stood=unfit,
                 failed=failed,
+                rests=rests,
             )
     return Answer(rule, wanted, tuple(evaluated), tuple(gaps))
 
@@ -229,6 +233,7 @@ def _explain(
     others: Sequence[Coverage],
     stood: Mapping[str, tuple[Reason, str]],
     failed: Sequence[Run],
+    rests: str,
 ) -> list[Gap]:
     """One gap, cut where its reason changes."""
     gaps: list[Gap] = []
@@ -247,7 +252,7 @@ def _explain(
         detail = ""
         if start > cursor:
             reason = "failed" if fault is not None else "pending"
-            detail = f"{fault.id}: {fault.error}" if fault is not None else ""
+            detail = f"{fault.id}: {fault.error}" if fault is not None else rests
         elif over is not None:
             reason, detail = stood.get(over.ruleset, ("not_active", ""))
         if gaps and (gaps[-1].reason, gaps[-1].detail) == (reason, detail):

@@ -1,6 +1,6 @@
 """When runs start. APScheduler is the clock; what has been evaluated is the cursor's business.
 
-A tick every half second asks each schedule: is it paused, have its seconds passed since the last run,
+A tick every half second asks each schedule: does it rest, have its seconds passed since the last run,
 has the watermark moved? Then windows are evaluated until none is left. The clock never doubles a slow
 run (`max_instances=1`) and skips nothing in silence: a missed tick changes no cursor.
 """
@@ -14,9 +14,11 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, Protocol
 
+import msgspec
 import sqlalchemy as sa
 
 from pipeline.access.permissions import require
+from pipeline.detect.maintenance import resting
 from pipeline.detect.runs import DEFAULT_LIMITS, Evaluator, Limits, cursors_of, run_once
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ConflictError, NotFoundError, ServiceAwayError, UsageError
@@ -72,6 +74,24 @@ def _set_pause(state: State, actor: Actor, name: str, reason: str, now: datetime
     log.warning("a schedule changed", extra={"schedule": name, "paused": reason, "by": actor.name})
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """A schedule as a list shows it. `rests` says why no run starts now; `behind` in sequences."""
+
+    schedule: str
+    interval: float
+    behind: int
+    rests: str
+
+
+def schedules(state: State, store: Store, actor: Actor, *, now: datetime) -> list[Standing]:
+    """Every schedule and how far behind it is."""
+    require(actor, "operation.read", None)
+    with state.read() as session:
+        rows = list(session.scalars(sa.select(ScheduleRow).order_by(ScheduleRow.name)))
+        rests = {row.name: resting(session, row.name, now) for row in rows}
+    return [Standing(r.name, r.interval, lag(state, store, r.name), rests[r.name]) for r in rows]
+
+
 def lag(state: State, store: Store, schedule: str = MAIN) -> int:
     """Sequences that are settled and not yet evaluated."""
     watermark = store.watermark()
@@ -111,11 +131,11 @@ class Ticker:
         try:
             with self._state.read() as session:
                 schedules = list(session.scalars(sa.select(ScheduleRow)))
-            self.waiting = sum(
-                lag(self._state, self._store, s.name) for s in schedules if not s.paused
-            )
-            for schedule in schedules:
-                if not schedule.paused and self._due(schedule):
+                now = self._clock()
+                awake = [s for s in schedules if not resting(session, s.name, now)]
+            self.waiting = sum(lag(self._state, self._store, s.name) for s in awake)
+            for schedule in awake:
+                if self._due(schedule):
                     self._catch_up(schedule.name)
             if self._troubled:
                 close_alarm(self._state, ALARM, now=self._clock())
@@ -139,8 +159,9 @@ class Ticker:
     def _catch_up(self, schedule: str) -> None:
         """Windows until none waits. A failed one is tried again after the interval, not at once."""
         while not self._stop.is_set():
-            if not lag(self._state, self._store, schedule):
-                return
+            with self._state.read() as session:
+                if resting(session, schedule, self._clock()):
+                    return
             result = run_once(
                 self._state,
                 self._store,

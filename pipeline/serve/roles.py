@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import UsageError
@@ -83,16 +84,23 @@ def _detect(here: Installation, stop: threading.Event) -> None:
 
 
 def _tickets(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.flow_watch import HomeWatch
     from pipeline.serve.policy import ticket_policy
     from pipeline.tickets.loop import tickets_loop
 
     heart = Heart(here.state, "tickets")
+    watch = HomeWatch(here)
+
+    def beat(**said: Any) -> None:
+        heart.beat(**said)
+        watch.look(utc_now())
+
     tickets_loop(
         here.state,
         policy=ticket_policy(here),
         interval=here.settings.tickets.interval,
         stop=stop,
-        beat=heart.beat,
+        beat=beat,
     )
 
 

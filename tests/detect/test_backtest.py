@@ -12,7 +12,7 @@ from support.detecting import ColumnStore, event
 from support.people import analyst, officer
 
 from pipeline.detect import backtest
-from pipeline.detect.backtest import backtest_exception, backtest_rule, span_of
+from pipeline.detect.backtest import backtest_exception, backtest_rule
 from pipeline.detect.exceptions import Proposal, propose
 from pipeline.detect.register import import_rules
 from pipeline.model.clock import EPOCH
@@ -163,11 +163,3 @@ def test_what_is_not_there_or_cannot_fire_says_so(state: State) -> None:
         backtest_rule(state, STORE, analyst(), "", draft=odd, since=SINCE, now=NOW)
     with pytest.raises(ThapCanhError):
         backtest_rule(state, STORE, analyst(), "", draft="title: x", since=SINCE, now=NOW)
-
-
-@pytest.mark.parametrize(("text", "days"), [("30d", 30.0), ("12h", 0.5), ("2w", 14.0)])
-def test_spans_are_read(text: str, days: float) -> None:
-    assert span_of(text) == timedelta(days=days)
-    for odd in ("", "d", "0d", "30", "-1d", "9y"):
-        with pytest.raises(UsageError):
-            span_of(odd)

@@ -22,6 +22,21 @@ class ScheduleRow(Base):
     changed: Mapped[datetime]
 
 
+class Maintenance(Base):
+    """A declared span in which runs of a schedule (empty: of all) wait."""
+
+    __tablename__ = "maintenance"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    schedule: Mapped[str] = mapped_column(String(64))
+    starts: Mapped[datetime]
+    ends: Mapped[datetime] = mapped_column(index=True)
+    reason: Mapped[str]
+    by: Mapped[str]
+    declared: Mapped[datetime]
+    cancelled: Mapped[datetime | None]
+
+
 class Cursor(Base):
     """How far a schedule has evaluated a node's sequences."""
 

@@ -294,6 +294,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_lease")),
     )
     op.create_table(
+        "maintenance",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("schedule", sa.String(length=64), nullable=False),
+        sa.Column("starts", sa.BigInteger(), nullable=False),
+        sa.Column("ends", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("by", sa.String(), nullable=False),
+        sa.Column("declared", sa.BigInteger(), nullable=False),
+        sa.Column("cancelled", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_maintenance")),
+    )
+    with op.batch_alter_table("maintenance", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_maintenance_ends"), ["ends"], unique=False)
+
+    op.create_table(
         "meta",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
