@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
+from pipeline.cli.output import show_list, show_one, show_part
 from pipeline.model.clock import CITY_ZONE, utc_now
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
@@ -84,7 +84,17 @@ def exception_show(id: str, home: Home = None, as_json: Json = False) -> None:
     from pipeline.detect.exceptions import show_exception
 
     with opened(home) as here:
-        show_one(show_exception(here.state, OPERATOR, id, now=utc_now()), as_json=as_json)
+        found = show_exception(here.state, OPERATOR, id, now=utc_now())
+    if as_json:
+        show_one(found, as_json=True)
+        return
+    samples, tested = found.pop("samples"), found.pop("backtest")
+    if tested:
+        found["backtest"] = (
+            f"{tested['now']['hidden']} hidden of {tested['against']['matches']} matches"
+        )
+    show_one(found, as_json=False)
+    show_part("what it hid, samples", samples, ("time", "agency", "entity", "event", "fields"))
 
 
 @exception.command("approve")

@@ -194,8 +194,11 @@ def show_exception(state: State, actor: Actor, exception: str, *, now: datetime)
             sa.select(HiddenMatch)
             .where(mine)
             .order_by(HiddenMatch.time.desc(), HiddenMatch.event)
-            .limit(MAX_SAMPLES)
-        )
+            .limit(10 * MAX_SAMPLES)
+        ).all()
+        samples = sorted(newest, key=lambda m: not m.fields)[
+            :MAX_SAMPLES
+        ]  # those that say why first
         return {
             **msgspec.to_builtins(line, builtin_types=(datetime,)),
             "proposed": row.proposed,
@@ -209,7 +212,7 @@ def show_exception(state: State, actor: Actor, exception: str, *, now: datetime)
                     "event": m.event.hex(), "time": m.time, "rule": m.rule, "agency": m.agency,
                     "entity": m.entity, "fields": m.fields,
                 }
-                for m in newest
+                for m in samples
             ],
             # a backtest speaks of all agencies at once: for who sees all
             "backtest": row.backtest if scope.agencies is None else {},
