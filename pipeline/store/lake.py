@@ -29,7 +29,7 @@ from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
 from pipeline.store import lake_compact, lake_delete, lake_manifest, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
-from pipeline.store.files import Written, arrange, open_parquet, write_file
+from pipeline.store.files import Written, arrange, damaged, open_parquet, write_file
 from pipeline.store.ids import KnownIds, day_of, halves, repeated
 from pipeline.store.lake_files import Manifest
 from pipeline.store.lake_search import DEFAULT_LIMITS, LakeSearch, Limits
@@ -310,6 +310,8 @@ def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -
 
 def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
     """The file's columns that are wanted, each name a column (read, from the map, or absent)."""
+    import pyarrow as pa
+
     try:
         opened = open_parquet(path)
         if wanted is None:
@@ -321,6 +323,8 @@ def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
         raise DamagedError(
             "a file of the lake is gone", where=str(path), remedy="restore it from a backup"
         ) from error
+    except (pa.ArrowException, OSError) as error:  # its footer is whole, its pages are not
+        raise damaged(path, error) from error
     missing = names - set(table.column_names)
     if events.EXTRA in table.column_names:
         for name, values in from_extra(table, missing).items():

@@ -111,7 +111,7 @@ def test_an_event_is_got_by_id_within_the_scope_only(lake: Lake) -> None:
     assert lake.get(ids, scope=Scope.of("p2")) == []
 
 
-@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "pages"])
 def test_a_harmed_file_is_an_error_that_names_it_never_a_gap(
     lake: Lake, tmp_path: Path, harm: str
 ) -> None:
@@ -119,11 +119,14 @@ def test_a_harmed_file_is_an_error_that_names_it_never_a_gap(
     path = next((tmp_path / "lake").rglob("*.parquet"))
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:100])
+    elif harm == "pages":  # the footer is whole, the size too
+        content = path.read_bytes()
+        path.write_bytes(content[:4] + b"\xff" * 1_500 + content[1_504:])
     else:
         path.unlink()
     with pytest.raises(DamagedError, match=path.name):
         paths(lake, Window({"n1": (0, 2)}), Scope.everything())
-    assert lake.health().status == "degraded"
+    assert (lake.health().status == "degraded") is (harm != "pages")
 
 
 def test_a_file_that_no_manifest_row_names_is_not_seen_and_swept_when_old(
