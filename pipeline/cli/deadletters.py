@@ -134,10 +134,12 @@ def deadletter_replay(
             force=force, wait=wait, report=report,
         )  # fmt: skip
     item = dataclasses.asdict(done)
-    show_one(item if as_json else item | {"impossible": len(done.impossible)}, as_json=as_json)
+    show_one({k: v for k, v in item.items() if as_json or k != "why"}, as_json=as_json)
+    if done.unchanged and not as_json:
+        sys.stderr.write("(unchanged: their product reads as it did; --force replays them too)\n")
     if done.impossible:
-        shown = "\n  ".join(done.impossible[:20])
-        more = f"\n  and {len(done.impossible) - 20} more" if len(done.impossible) > 20 else ""
+        more = done.impossible - len(done.why)
+        lines = [*done.why, *([f"and {more} more"] if more else [])]
         raise RefusedError(
-            f"letters that cannot be replayed: {len(done.impossible)}\n  {shown}{more}"
+            f"letters that cannot be replayed: {done.impossible}\n  " + "\n  ".join(lines)
         )

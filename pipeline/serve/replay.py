@@ -10,7 +10,8 @@ stores nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,17 +32,19 @@ from pipeline.state.tables.intake import DeadLetterRow, Node
 from pipeline.state.tables.register import Source
 
 BATCH: Final = 500
+TOLD: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """`records` were spooled; `unchanged` would have come out as before; `impossible` says of others why.
-    `failed` came out unreadable again: each has a new letter. Settled counts follow."""
+    """`records` were spooled; `unchanged` would have come out as before; `impossible` could not be, `why`
+    says it of the first hundred. `failed` came out unreadable again: each has a new letter."""
 
     node: str
     records: int
     unchanged: int
-    impossible: tuple[str, ...]
+    impossible: int = 0
+    why: tuple[str, ...] = ()
     stored: int = 0
     known: int = 0
     refused: int = 0
@@ -56,7 +59,8 @@ class _Chosen:
     events: set[str] = field(default_factory=set)
     records: int = 0
     unchanged: int = 0
-    impossible: list[str] = field(default_factory=list)
+    impossible: int = 0
+    why: list[str] = field(default_factory=list)
 
 
 def replay(
@@ -80,32 +84,29 @@ def replay(
     batches = letters_with_events(
         here.state, here.store, actor, filters, letter=letter, batch=BATCH
     )
-    first = next(batches, None)
-    if first is None:
-        return Replayed(node, 0, 0, ())
-    with here.state.begin() as session:
-        session.add(Node(id=node, kind="replay", created=utc_now()))
-    with SpoolWriter(here.settings.spool, node) as writer:
-        for views in _again(first, batches):
+    with ExitStack() as opened:
+        writer: SpoolWriter | None = None
+        for views in batches:
             _choose(chosen, views, sources, products, force=force)
-            if chosen.drafts:
-                writer.append(chosen.drafts)
-                _note(here, actor, node, chosen)
-                report("spooled", chosen.records)
-    done = Ingested(node, chosen.records, 0)
+            if not chosen.drafts:
+                continue
+            writer = writer or opened.enter_context(_writer(here, node))
+            writer.append(chosen.drafts)
+            _note(here, actor, node, chosen)
+            report("spooled", chosen.records)
+    done = Ingested(node if chosen.records else "", chosen.records, 0)
     if wait and chosen.records:
         done = see_through(here, done, report)
     return Replayed(
-        node, chosen.records, chosen.unchanged, tuple(chosen.impossible), done.stored, done.known,
-        done.refused, done.dropped, _failed(here, node),
+        done.node, chosen.records, chosen.unchanged, chosen.impossible, tuple(chosen.why),
+        done.stored, done.known, done.refused, done.dropped, _failed(here, node),
     )  # fmt: skip
 
 
-def _again(
-    first: Sequence[LetterView], rest: Iterator[Sequence[LetterView]]
-) -> Iterator[Sequence[LetterView]]:
-    yield first
-    yield from rest
+def _writer(here: Installation, node: str) -> SpoolWriter:
+    with here.state.begin() as session:
+        session.add(Node(id=node, kind="replay", created=utc_now()))
+    return SpoolWriter(here.settings.spool, node)
 
 
 def _choose(
@@ -123,7 +124,9 @@ def _choose(
         try:
             draft = _draft(view, sources, products, force=force)
         except UsageError as error:
-            chosen.impossible.append(f"{view.line.id}: {error}")
+            chosen.impossible += 1
+            if len(chosen.why) < TOLD:
+                chosen.why.append(f"{view.line.id}: {error}")
             continue
         if draft is None:
             chosen.unchanged += 1

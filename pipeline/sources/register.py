@@ -10,9 +10,11 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from zoneinfo import available_timezones
 
 import sqlalchemy as sa
 
+from collectors.formats.text import known as known_encoding
 from collectors.receivers.keys import new_key
 from pipeline.access.permissions import require, scope_for
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError
@@ -99,6 +101,7 @@ def add_source(
             "no such product", got=product,
             remedy=f"did you mean {near}?" if near else f"known are {', '.join(sorted(known_products))}",
         )  # fmt: skip
+    _check_reading(timezone, encoding)
     networks = [(listener, _network(network)) for listener, network in addresses]
     key_id, secret, kept = new_key()
     with state.begin() as session:
@@ -224,6 +227,18 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError as error:
         raise UsageError("this is no address range", got=text, expected="10.1.2.0/24") from error
+
+
+def _check_reading(timezone: str, encoding: str) -> None:
+    """A zone or an encoding that nobody knows would spoil every event of the source."""
+    if timezone and timezone not in available_timezones():
+        near = _nearest(timezone, available_timezones())
+        raise UsageError(
+            "no such time zone", got=timezone, expected="an IANA name, Asia/Ho_Chi_Minh say",
+            remedy=f"did you mean {near}?" if near else "",
+        )  # fmt: skip
+    if encoding and not known_encoding(encoding):
+        raise UsageError("no such encoding", got=encoding, expected="utf-8, cp1258, utf-16 …")
 
 
 def _check_name(text: str, what: str) -> None:
