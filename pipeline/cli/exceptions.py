@@ -18,6 +18,7 @@ from pipeline.model.scope import OPERATOR
 exception = typer.Typer(
     no_args_is_help=True, help="Exceptions: approved, expiring filters of rules."
 )
+Which = Annotated[str, typer.Argument(help="The exception's id.")]
 
 
 def attach(app: typer.Typer) -> None:
@@ -79,7 +80,7 @@ def exception_list(home: Home = None, as_json: Json = False) -> None:
 
 
 @exception.command("show")
-def exception_show(id: str, home: Home = None, as_json: Json = False) -> None:
+def exception_show(id: Which, home: Home = None, as_json: Json = False) -> None:
     """One exception: its text, its life, and samples of what it hid."""
     from pipeline.detect.exceptions import show_exception
 
@@ -98,7 +99,7 @@ def exception_show(id: str, home: Home = None, as_json: Json = False) -> None:
 
 
 @exception.command("approve")
-def exception_approve(id: str, home: Home = None, as_json: Json = False) -> None:
+def exception_approve(id: Which, home: Home = None, as_json: Json = False) -> None:
     """Put it in force for what is received from now on."""
     from pipeline.detect.exceptions import approve
 
@@ -109,7 +110,7 @@ def exception_approve(id: str, home: Home = None, as_json: Json = False) -> None
 
 @exception.command("end")
 def exception_end(
-    id: str,
+    id: Which,
     reason: Annotated[str, typer.Option(help="Why before its date.")],
     home: Home = None,
     as_json: Json = False,
