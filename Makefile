@@ -44,7 +44,7 @@ lint: install ## ruff, and the arrows between packages
 	$(BIN)/lint-imports
 
 lock: ## pin every dependency with its hashes
-	$(BIN)/pip-compile --quiet --no-strip-extras --allow-unsafe --generate-hashes --no-emit-index-url \
+	$(BIN)/pip-compile --quiet --no-strip-extras --allow-unsafe --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --extra dev --output-file requirements.lock setup.cfg pyproject.toml
 
 migration: install ## write the first migration anew from the tables (until the first release)
