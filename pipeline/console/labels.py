@@ -54,6 +54,38 @@ DEEDS: Final[Mapping[str, str]] = {
     "unlinked": _("parted it"),
     "merged": _("merged it"),
     "lease_expired": _("let the claim lapse"),
+    "handed_over": _("handed it over"),
+    "tagged": _("put a tag on it"),
+    "untagged": _("took a tag off it"),
+    "tlp": _("set the TLP"),
+    "checked": _("did a step"),
+    "unchecked": _("undid a step"),
+    "severity": _("set the severity"),
+    "sign": _("saw a sign of a reportable incident"),
+    "sign_taken_back": _("took a sign back"),
+    "clock_warned": _("warns: time is running out"),
+    "clock_breached": _("says: the time is over"),
+    "clock_met": _("gave a notice"),
+}
+WAITING_FOR: Final[Mapping[str, str]] = {
+    "agency": _("the agency"),
+    "supplier": _("a supplier"),
+}
+CLOCKS: Final[Mapping[str, str]] = {
+    "running": _("running"),
+    "paused": _("paused"),
+    "breached": _("overdue"),
+    "met": _("in time"),
+    "missed": _("too late"),
+}
+SERVICE: Final[Mapping[str, str]] = {
+    "claim": _("claim it"),
+    "close": _("close it"),
+}
+FACTORS: Final[Mapping[str, str]] = {
+    "severity": _("Severity"),
+    "system_level": _("System level of the agency"),
+    "precision": _("Precision of the rule"),
 }
 ROLES: Final[Mapping[str, str]] = {
     "analyst": _("Analyst"),
@@ -107,6 +139,12 @@ NOTICES: Final[Mapping[str, str]] = {
     "reopened": _("The ticket is open again."),
     "started": _("The work has begun."),
     "waiting": _("The ticket waits for an answer."),
+    "assigned": _("The ticket is assigned."),
+    "merged": _("The ticket is merged."),
+    "unmerged": _("The ticket stands by itself again."),
+    "saved": _("The change is saved."),
+    "notified": _("The notice is recorded."),
+    "handed_over": _("The shift is handed over."),
     "password": _("Your password is set. Other sessions of yours have ended."),
     "language": _("The language is changed."),
 }
@@ -151,4 +189,18 @@ ERRORS: Final = (
     _("this idempotency key was used for another request"),
     _("the state does not answer"),
     _("this is not a query"),
+    _("a tag is one word"),
+    _("the ticket has as many tags as it can"),
+    _("no such TLP"),
+    _("no such step"),
+    _("no such severity"),
+    _("no such sign of an incident"),
+    _("the ticket has no such legal clock"),
+    _("this clock runs no more"),
+    _("a ticket waits for one of these"),
+    _("no ticket is chosen"),
+    _("too many tickets at once"),
+    _("no such deed"),
+    _("a view has a name"),
+    _("you have as many views as one can have"),
 )

@@ -21,6 +21,7 @@ from pipeline.console.catalogues import NAMES, Catalogue
 from pipeline.console.markdown import markdown
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
+from pipeline.tickets.packs import standing
 
 FOLDER: Final = Path(__file__).parent
 _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -35,6 +36,10 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "health": labels.HEALTH,
     "access": labels.ACCESS_DEEDS,
     "notice": labels.NOTICES,
+    "waiting": labels.WAITING_FOR,
+    "clock": labels.CLOCKS,
+    "service": labels.SERVICE,
+    "factor": labels.FACTORS,
 }
 
 
@@ -91,7 +96,17 @@ def environment(words: Catalogue) -> jinja2.Environment:
         "path": lambda text: quote(str(text), safe=""),
         "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),
     }
+
+    def clock_name(key: str) -> str:
+        """A clock in words: of the promise, or of the law."""
+        if key in labels.SERVICE:
+            return label(key, "service")
+        clocks = (c for pack in standing().legal for c in pack.clocks if c.key == key)
+        found = next(clocks, None)
+        return key if found is None else getattr(found.name, words.language)
+
     made.globals |= {
+        "clock_name": clock_name,
         "language": words.language,
         "languages": NAMES,
         "asset": _asset,

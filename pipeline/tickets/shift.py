@@ -27,7 +27,7 @@ from pipeline.tickets.deeds import CLAIM_HOLDS, once
 from pipeline.tickets.history import record
 from pipeline.tickets.life import checked_text
 
-_MOST: Final = 200
+MOST: Final = 200
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -48,7 +48,7 @@ def hand_over(
     back to the queue. The numbers that went."""
     text = checked_text(text)
     require(actor, "ticket.claim", None)
-    chosen = sorted(set(numbers))[:_MOST]
+    chosen = sorted(set(numbers))[:MOST]
 
     def deed(session: Any) -> dict[str, Any]:
         if to:

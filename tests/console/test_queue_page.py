@@ -57,6 +57,7 @@ def test_tabs_count_what_they_lead_to(site: Site) -> None:
         "Chưa ai nhận": "7",
         "Của tôi": "1",
         "Đang chờ": "0",
+        "Quá hạn": "0",
         "Đã đóng": "0",
     }
     assert titles(browser, "?owner=me") == ["Mimikatz Command Line"]

@@ -81,7 +81,7 @@ def test_a_form_sent_twice_does_its_deed_once(site: Site) -> None:
     fields = browser.fields("/tickets/1", "/tickets/1/comment") | {"text": "một lần"}
     for _ in range(3):
         assert browser.client.post("/tickets/1/comment", data=fields).status_code == 303
-    assert browser.get("/tickets/1").text.count('<p class="said">một lần</p>') == 1
+    assert browser.get("/tickets/1").text.count("<p>một lần</p>") == 1
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,13 @@ def test_a_comment_is_text_whatever_it_holds(site: Site) -> None:
     assert "⟦202E⟧" in html
 
 
+WORK = {"claim", "close", "comment", "assign", "merge", "severity", "tlp", "tag", "sign"}
+
+
 def test_who_may_not_work_on_it_is_shown_no_form_for_it(site: Site) -> None:
     for person, deeds in (
-        ("an", {"claim", "close", "comment"}),
-        ("quan", {"claim", "close", "comment"}),
+        ("an", WORK),
+        ("quan", WORK),
         ("binh", {"comment"}),
         ("kiem", set()),
     ):

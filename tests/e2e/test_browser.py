@@ -39,6 +39,15 @@ WORDS = {
 }
 
 
+OTHER = Actor("person", "quan", "administrator", Scope.everything())
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+
+
+def assert_accessible(page: Page) -> None:
+    found = Axe().run(page, options={"runOnly": {"type": "tag", "values": WCAG}})
+    assert found.violations_count == 0, found.generate_report()
+
+
 @contextmanager
 def opened(browser: Browser, **options: Any) -> Iterator[tuple[Page, list[str]]]:
     """A page of a fresh profile, and what its console complained of (a broken policy, an error)."""
@@ -98,12 +107,11 @@ def test_a_visitor_comes_to_where_they_wanted_to_be(
 def test_the_queue_is_live_and_the_focus_stays(browser: Browser, site: Site, address: str) -> None:
     with opened(browser) as (page, complaints):
         come_in(page, site, address, "an")
-        page.keyboard.press("j")
-        page.keyboard.press("j")
+        for key in ("j", "j", "k"):
+            page.keyboard.press(key)
         assert page.evaluate("document.activeElement.id") == "t1"
-        other = Actor("person", "quan", "administrator", Scope.everything())
-        life.claim(site.state, Request(actor=other, ticket="1"), now=site.clock.now)
-        page.get_by_text("Phạm Thu Quân").wait_for()
+        life.claim(site.state, Request(actor=OTHER, ticket="1"), now=site.clock.now)
+        page.locator("[data-rows]").get_by_text("Phạm Thu Quân").wait_for()
         assert page.evaluate("document.activeElement.id") == "t1"
         page.keyboard.press("/")
         assert page.evaluate("document.activeElement.name") == "words"
@@ -130,6 +138,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/sign-in",
         "/tickets",
         "/tickets/5",
+        "/hand-over",
         "/search?q=nginx",
         "/sources",
         "/runs",
@@ -161,3 +170,67 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, site: Site, address: st
         for path in ("/tickets", "/tickets/5", "/search?q=nginx", "/sources", "/runs"):
             page.goto(f"{address}{path}")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_the_keys_choose_judge_and_close_several_tickets_at_once(
+    browser: Browser, site: Site, address: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "an")
+        page.goto(f"{address}/tickets")
+        for key in ("j", "x", "j", "x", "f"):
+            page.keyboard.press(key)
+        assert page.locator("#bulk [data-count]").inner_text() == "2"
+        assert page.locator("#bulk [name=reason]").input_value() == "false_positive_logic"
+        page.keyboard.type("máy quét của mình")  # the note has the focus
+        life.claim(site.state, Request(actor=OTHER, ticket="2"), now=site.clock.now)
+        page.keyboard.press("Enter")
+        outcomes = page.locator("tbody tr")
+        assert "xong" in outcomes.nth(0).inner_text()
+        assert "held by person:quan" in outcomes.nth(1).inner_text()
+        assert_accessible(page)
+        assert complaints == []
+
+
+def test_the_keys_work_on_a_ticket_s_page_and_explain_themselves(
+    browser: Browser, site: Site, address: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "an", "en")
+        page.goto(f"{address}/tickets/1")
+        page.keyboard.press("?")
+        assert page.locator("dialog#keys").is_visible()
+        page.keyboard.press("c")  # the dialog keeps the keys to itself
+        page.keyboard.press("Escape")
+        page.keyboard.press("c")
+        page.wait_for_url("**?notice=claimed")
+        page.keyboard.press("t")
+        assert page.locator("form[data-verdict] [name=reason]").input_value() == (
+            "true_positive_no_impact"
+        )
+        page.keyboard.press("Escape")
+        page.keyboard.press("m")
+        page.keyboard.type("4")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**?notice=merged")
+        assert "Part it from #4" in page.content()
+        assert_accessible(page)
+        assert complaints == []
+
+
+def test_what_was_chosen_stays_chosen_while_the_list_lives(
+    browser: Browser, site: Site, address: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "an")
+        page.goto(f"{address}/tickets")
+        for box in ("1:1", "4:1"):
+            page.check(f"input[name=t][value='{box}']")
+        life.claim(site.state, Request(actor=OTHER, ticket="4"), now=site.clock.now)
+        with page.expect_response("**/tickets/rows*"):
+            page.evaluate("htmx.ajax('GET', '/tickets/rows', {target: '#rows'})")
+        page.wait_for_selector("input[name=t][value='4:2']")
+        assert page.locator("input[name=t]:checked").evaluate_all(
+            "all => all.map(b => b.value)"
+        ) == ["1:1"]
+        assert complaints == []

@@ -21,10 +21,23 @@ FIELDS = {
     "/tickets/{number}/comment": {"text": "lời"},
     "/tickets/{number}/close": {"reason": "duplicate", "note": "lời"},
     "/tickets/{number}/reopen": {"note": "lời"},
+    "/tickets/{number}/assign": {"to": "an"},
+    "/tickets/{number}/merge": {"into": "4"},
+    "/tickets/{number}/unmerge": {"note": "lời"},
+    "/tickets/{number}/tag": {"tag": "x"},
+    "/tickets/{number}/tlp": {"tlp": "red"},
+    "/tickets/{number}/check": {"step": "0" * 16},
+    "/tickets/{number}/severity": {"severity": "low", "note": "lời"},
+    "/tickets/{number}/sign": {"sign": "serious", "note": "lời"},
+    "/tickets/{number}/notified": {"clock": "initial_24h", "note": "lời"},
+    "/tickets/bulk": {"deed": "claim", "t": "1:1"},
+    "/views": {"name": "ca đêm", "at_least": "high"},
+    "/views/drop": {"name": "ca đêm"},
+    "/hand-over": {"text": "lời"},
 }
 # What the page answers when the deed is permitted but does not fit the ticket's state (a free ticket
 # cannot be begun): it has passed every check that this test is about.
-OUT_OF_STATE = 409
+OUT_OF_STATE = (409, 422)
 ABOUT = re.compile(r"\{(number|event|source)\}")
 GUARDED = [page for page in PAGES if page.permission not in (PUBLIC, SIGNED)]
 
@@ -55,7 +68,7 @@ def test_the_table_decides(site: Site, page: Page, role: str, agency: str) -> No
     elif right == "own" and agency == FOREIGN and ABOUT.search(page.path):
         expected = {404}
     else:
-        expected = {303, OUT_OF_STATE} if page.method == "POST" else {200}
+        expected = {200, 303, *OUT_OF_STATE} if page.method == "POST" else {200}
     assert answer.status_code in expected
 
 

@@ -13,20 +13,99 @@
     all[next].scrollIntoView({ block: "nearest" });
   }
 
-  document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey) return;
-    if (event.key === "Escape" && typing(event.target)) event.target.blur();
-    if (typing(event.target)) return;
-    if (event.key === "j") move(1);
-    else if (event.key === "k") move(-1);
-    else if (event.key === "/") {
+  // --- many tickets: the row under the focus, the boxes, the form that acts on them
+  const bulk = document.querySelector("form[data-bulk]");
+  const boxes = () => Array.from(document.querySelectorAll("[data-rows] input[name=t]"));
+  const row = () => (document.activeElement && document.activeElement.closest("[data-rows] tr")) || null;
+
+  function choose(box, on) {
+    if (!box) return;
+    box.checked = on === undefined ? !box.checked : on;
+    show();
+  }
+
+  function show() {
+    if (!bulk) return;
+    const chosen = boxes().filter((box) => box.checked).length;
+    bulk.classList.toggle("idle", !chosen);
+    bulk.querySelector("[data-count]").textContent = chosen ? String(chosen) : "";
+    for (const label of bulk.querySelectorAll("[data-for]")) {
+      label.hidden = !label.dataset.for.split(" ").includes(bulk.elements.deed.value);
+    }
+  }
+
+  // The keys act on the chosen tickets, on the one under the focus where none is chosen.
+  function withChosen(deed, field, value) {
+    const here = row();
+    if (!boxes().some((box) => box.checked) && here) choose(here.querySelector("input[name=t]"), true);
+    if (!boxes().some((box) => box.checked)) return;
+    bulk.elements.deed.value = deed;
+    if (field && value) bulk.elements[field].value = value;
+    show();
+    if (deed === "claim") bulk.requestSubmit();
+    else bulk.elements[deed === "merge" ? "into" : "note"].focus();
+  }
+
+  function verdict(reason) {
+    if (bulk) return withChosen("close", "reason", reason);
+    const form = document.querySelector("form[data-verdict]");
+    if (!form) return;
+    form.elements.reason.value = reason;
+    form.elements.note.focus();
+  }
+
+  function merging() {
+    if (bulk) return withChosen("merge");
+    const part = document.querySelector("[data-open=m]");
+    if (!part) return;
+    part.open = true;
+    part.querySelector("input[name=into]").focus();
+  }
+
+  const help = () => {
+    const box = document.getElementById("keys");
+    if (box && !box.open) box.showModal();
+  };
+
+  const KEYS = {
+    j: () => move(1),
+    k: () => move(-1),
+    x: () => row() && choose(row().querySelector("input[name=t]")),
+    c: () => {
+      if (bulk) return withChosen("claim");
+      const button = document.querySelector("button[data-key=c]");
+      if (button) button.click();
+    },
+    f: () => verdict("false_positive_logic"),
+    t: () => verdict("true_positive_no_impact"),
+    b: () => verdict("benign_true_positive"),
+    m: merging,
+    "?": help,
+    "/": () => {
       const box = document.querySelector("[data-slash]");
       if (!box) return;
       box.focus();
       box.select();
-    } else return;
+    },
+  };
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === "Escape" && typing(event.target)) event.target.blur();
+    if (typing(event.target) && event.target.type !== "checkbox") return;
+    if (document.querySelector("dialog[open]")) return;
+    const deed = Object.hasOwn(KEYS, event.key) ? KEYS[event.key] : null;
+    if (!deed) return;
     event.preventDefault();
+    deed();
   });
+  document.addEventListener("click", (event) => {
+    if (event.target.closest && event.target.closest("[data-help]")) help();
+  });
+  document.addEventListener("change", (event) => {
+    if (event.target.name === "t" || event.target.name === "deed") show();
+  });
+  show();
 
   // A filter is applied when it is chosen; the button is for those without script.
   document.addEventListener("change", (event) => {
@@ -35,14 +114,19 @@
   });
 
   // The live list: the focus goes back to the same ticket after a swap.
+  // and what was chosen stays chosen, as it was seen: a ticket that changed meanwhile is chosen no more.
   let held = "";
+  let chosen = [];
   document.addEventListener("htmx:beforeSwap", () => {
     const at = document.activeElement;
     held = at && at.closest && at.closest("[data-rows]") ? at.id : "";
+    chosen = boxes().filter((box) => box.checked).map((box) => box.value);
   });
   document.addEventListener("htmx:afterSwap", () => {
     const again = held && document.getElementById(held);
     if (again) again.focus({ preventScroll: true });
+    for (const box of boxes()) box.checked = chosen.includes(box.value);
+    show();
   });
 
   // A form is sent once, however often its button is pressed (its key would make a repeat harmless anyway).

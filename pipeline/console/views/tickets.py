@@ -1,27 +1,27 @@
-"""The queue and a ticket: what is shown, and the deeds behind the forms.
-
-Every form carries the ticket's revision as its writer saw it and a key of its own: a form sent twice
-does its deed once, one that is stale does nothing and says who was first, with what was typed kept.
-"""
+"""The queue and a ticket: what is shown. The deeds behind their forms are in `ticket_deeds.py` and `queue.py`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from sqlalchemy import select
+from sqlalchemy.orm import Session as Db
 from starlette.responses import Response
 
 from pipeline.access.agencies import agencies, unknown
 from pipeline.access.hashing import new_secret
 from pipeline.access.names import person_names
-from pipeline.access.permissions import scope_for
+from pipeline.access.permissions import PEOPLE_ROLES, reach, scope_for
 from pipeline.console.ticket_facts import explain
 from pipeline.console.visit import Visit
-from pipeline.model.errors import ConflictError, ServiceAwayError, UsageError
-from pipeline.model.tickets import ClosingReason, TicketStatus
-from pipeline.tickets import life
-from pipeline.tickets.deeds import Outcome, Request
+from pipeline.model.errors import ServiceAwayError
+from pipeline.model.scope import Actor
+from pipeline.model.tickets import ClosingReason, TicketStatus, Tlp
+from pipeline.state.tables.access import Person
 from pipeline.tickets.filters import Filters
+from pipeline.tickets.packs import sign_words, standing
+from pipeline.tickets.playbook import steps_of
 from pipeline.tickets.queue import (
     FINDINGS_PAGE,
     TicketView,
@@ -29,11 +29,17 @@ from pipeline.tickets.queue import (
     get_ticket,
     list_tickets,
 )
+from pipeline.tickets.saved_views import views_of
+from pipeline.tickets.shift import hand_overs
 
 SIZE = 50
+NOTE_SHOWN = timedelta(hours=12)
 REASONS = tuple(reason.value for reason in ClosingReason if reason is not ClosingReason.RECOVERED)
 LEVELS = ("critical", "high", "medium", "low", "informational")
-_FILTERS = ("status", "agency", "at_least", "owner", "rule", "entity", "words", "drill", "after")
+FILTERS = (
+    "status", "agency", "at_least", "owner", "rule", "entity", "words", "tag", "alert", "drill", "after",
+)  # fmt: skip
+TLPS = tuple(one.value for one in Tlp)
 
 
 def home(visit: Visit) -> Response:
@@ -41,7 +47,13 @@ def home(visit: Visit) -> Response:
 
 
 def queue_page(visit: Visit) -> Response:
-    return visit.render("queue.html", **_queue(visit))
+    views = views_of(visit.state, visit.actor)
+    note = next(iter(hand_overs(visit.state, visit.actor, limit=1)), None)
+    if note is not None and visit.now - note.at > NOTE_SHOWN:
+        note = None
+    with visit.state.read() as db:
+        writer = person_names(db, {note.by}) if note else {}
+    return visit.render("queue.html", views=views, note=note, writer=writer, **_queue(visit))
 
 
 def queue_rows(visit: Visit) -> Response:
@@ -50,12 +62,13 @@ def queue_rows(visit: Visit) -> Response:
 
 
 def _queue(visit: Visit) -> dict[str, Any]:
-    asked = {name: visit.query(name)[:200] for name in _FILTERS}
+    asked = {name: visit.query(name)[:200] for name in FILTERS}
     filters = _filters(asked, visit.actor.name)
     page = list_tickets(visit.state, visit.actor, filters, limit=SIZE, after=asked["after"] or None)
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
         people = person_names(db, {line.owner for line in page.items})
+        others = workers(db, visit.actor) if visit.may("ticket.assign") else {}
     return {
         "page": page,
         "total": count_tickets(visit.state, visit.actor, filters),
@@ -65,7 +78,21 @@ def _queue(visit: Visit) -> dict[str, Any]:
         "unknown": unknown,
         "people": people,
         "levels": LEVELS,
+        "others": others,
+        "reasons": REASONS,
+        "key": new_secret(),
     }
+
+
+def workers(db: Db, actor: Actor) -> dict[str, str]:
+    """People who can be given a ticket, by id: the names in their order, without the actor's own."""
+    roles = [role for role in PEOPLE_ROLES if reach(role, "ticket.claim") != "-"]
+    rows = db.execute(
+        select(Person.id, Person.name)
+        .where(Person.role.in_(roles), Person.disabled.is_(None))
+        .order_by(Person.name)
+    )
+    return {row.id: row.name for row in rows if f"person:{row.id}" != actor.name}
 
 
 def _filters(asked: dict[str, str], me: str) -> Filters:
@@ -78,6 +105,8 @@ def _filters(asked: dict[str, str], me: str) -> Filters:
         rule=asked["rule"],
         entity=asked["entity"],
         words=asked["words"],
+        tag=asked["tag"],
+        alert=asked["alert"],
         drill={"": None, "no": False, "only": True}.get(asked["drill"]),
     )
 
@@ -89,30 +118,35 @@ def _tabs(visit: Visit, asked: dict[str, str]) -> list[dict[str, Any]]:
         ("free", {"status": "", "owner": "none"}),
         ("mine", {"status": "", "owner": "me"}),
         ("waiting", {"status": TicketStatus.WAITING.value, "owner": ""}),
+        ("late", {"status": "", "owner": "", "alert": "breached"}),
         ("closed", {"status": TicketStatus.CLOSED.value, "owner": ""}),
     )
     made = []
     for key, change in tabs:
         if key == "mine" and not visit.may("ticket.claim"):
             continue
-        wanted = asked | change | {"after": ""}
+        wanted = asked | {"alert": "", "after": ""} | change
         count = count_tickets(visit.state, visit.actor, _filters(wanted, visit.actor.name))
-        here = all(asked[name] == value for name, value in change.items())
+        here = all(asked[name] == wanted[name] for name in ("status", "owner", "alert"))
         made.append({"key": key, "query": wanted, "count": count, "here": here})
     return made
 
 
 def ticket_page(visit: Visit) -> Response:
-    return _shown(visit)
+    return shown(visit)
 
 
-def _shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
+def shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
     view, away = _read(visit)
     ticket = view.ticket
     me = visit.actor.name
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
-        people = person_names(db, {ticket.owner} | {one["by"] for one in view.history})
+        people = person_names(
+            db, {ticket.owner, *ticket.checks.values()} | {one["by"] for one in view.history}
+        )
+        others = workers(db, visit.actor) if visit.may("ticket.assign") else {}
+    policies = standing()
     return visit.render(
         "ticket.html",
         status,
@@ -125,10 +159,18 @@ def _shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
         away=away,
         error=error,
         reasons=REASONS,
+        levels=LEVELS,
+        tlps=TLPS,
+        others=others,
+        steps=steps_of(finding.rule_text for finding in view.findings),
+        signs=sign_words(policies),
+        legal=policies.legal_clock,
         key=new_secret(),
         mine=ticket.owner == me,
         open=ticket.closed is None,
-        typed={name: visit.field(name) for name in ("note", "reason", "text", "duplicate_of")},
+        typed={
+            name: visit.field(name) for name in ("note", "reason", "text", "duplicate_of", "into")
+        },
     )
 
 
@@ -143,86 +185,3 @@ def _read(visit: Visit) -> tuple[TicketView, bool]:
         return get_ticket(visit.state, store, visit.actor, number, page=page), False
     except ServiceAwayError:
         return get_ticket(visit.state, None, visit.actor, number, page=page), True
-
-
-def _do(visit: Visit, notice: str, deed: Callable[[Request], Outcome]) -> Response:
-    request = Request(
-        actor=visit.actor,
-        ticket=visit.request.path_params["number"],
-        revision=visit.number(visit.field("revision")) if visit.field("revision") else None,
-        key=visit.field("key")[:128],
-    )
-    try:
-        outcome = deed(request)
-    except (ConflictError, UsageError) as error:
-        return _shown(visit, 422 if isinstance(error, UsageError) else error.http_status, error)
-    return visit.go(f"/tickets/{outcome.number}?notice={notice}")
-
-
-def claim(visit: Visit) -> Response:
-    return _do(visit, "claimed", lambda asked: life.claim(visit.state, asked, now=visit.now))
-
-
-def release(visit: Visit) -> Response:
-    note = visit.field("note")
-    return _do(
-        visit,
-        "released",
-        lambda asked: life.release(visit.state, asked, note=note, now=visit.now),
-    )
-
-
-def take_over(visit: Visit) -> Response:
-    reason = visit.field("note")
-    return _do(
-        visit,
-        "claimed",
-        lambda asked: life.take_over(visit.state, asked, reason=reason, now=visit.now),
-    )
-
-
-def start(visit: Visit) -> Response:
-    return _do(visit, "started", lambda asked: life.start(visit.state, asked, now=visit.now))
-
-
-def wait(visit: Visit) -> Response:
-    whom, note = visit.field("whom"), visit.field("note")
-    return _do(
-        visit,
-        "waiting",
-        lambda asked: life.wait_for(visit.state, asked, whom=whom, note=note, now=visit.now),
-    )
-
-
-def comment(visit: Visit) -> Response:
-    text = visit.field("text")
-
-    def deed(asked: Request) -> Outcome:
-        # What is said needs no fresh sight of the ticket: no revision is demanded.
-        free = Request(actor=asked.actor, ticket=asked.ticket, key=asked.key)
-        return life.comment(visit.state, free, text=text, now=visit.now)
-
-    return _do(visit, "commented", deed)
-
-
-def close(visit: Visit) -> Response:
-    def deed(asked: Request) -> Outcome:
-        return life.close(
-            visit.state,
-            asked,
-            reason=visit.field("reason"),
-            note=visit.field("note"),
-            duplicate_of=visit.field("duplicate_of").strip(),
-            now=visit.now,
-        )
-
-    return _do(visit, "closed", deed)
-
-
-def reopen(visit: Visit) -> Response:
-    note = visit.field("note")
-    return _do(
-        visit,
-        "reopened",
-        lambda asked: life.reopen(visit.state, asked, note=note, now=visit.now),
-    )
