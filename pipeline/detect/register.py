@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from pipeline.access.permissions import require
 from pipeline.detect.rule_files import read_rule_files
@@ -190,21 +190,31 @@ class _Plan:
 
 
 def _texts(session: Session, revisions: Iterable[str]) -> dict[str, str]:
-    wanted = set(revisions)
-    rows = session.execute(sa.select(RuleRevision.revision, RuleRevision.text)) if wanted else ()
-    return {row.revision: row.text for row in rows if row.revision in wanted}
+    return _of_revisions(session, RuleRevision.text, revisions)
 
 
 def _titles(session: Session, revisions: Mapping[str, str]) -> dict[str, str]:
-    rows = session.execute(sa.select(RuleRevision.revision, RuleRevision.title))
-    known = {row.revision: row.title for row in rows} if revisions else {}
+    known = _of_revisions(session, RuleRevision.title, revisions.values())
     return {rule: known.get(revision, "") for rule, revision in revisions.items()}
+
+
+def _of_revisions(
+    session: Session, column: InstrumentedAttribute[str], revisions: Iterable[str]
+) -> dict[str, str]:
+    """A column of these revisions, some hundred at a time: a history holds many more."""
+    wanted, found = sorted(set(revisions)), dict[str, str]()
+    for start in range(0, len(wanted), 500):
+        part = RuleRevision.revision.in_(wanted[start : start + 500])
+        found |= dict(
+            session.execute(sa.select(RuleRevision.revision, column).where(part)).tuples().all()
+        )
+    return found
 
 
 def keep_revisions(session: Session, rules: Iterable[Rule], now: datetime) -> None:
     """Make the texts of these revisions readable for good."""
     wanted = {rule.revision: rule for rule in rules}
-    known = set(session.scalars(sa.select(RuleRevision.revision))) if wanted else set()
+    known = _of_revisions(session, RuleRevision.revision, wanted)
     rows = [
         {
             "revision": revision,

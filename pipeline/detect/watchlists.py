@@ -24,7 +24,13 @@ from sqlalchemy.orm import Session
 
 from pipeline.access.permissions import require
 from pipeline.detect.register import COUNTER
-from pipeline.model.errors import FaultsError, NotFoundError, ThapCanhError, UsageError
+from pipeline.model.errors import (
+    ConflictError,
+    FaultsError,
+    NotFoundError,
+    ThapCanhError,
+    UsageError,
+)
 from pipeline.model.ids import new_id
 from pipeline.model.scope import Actor
 from pipeline.state.state import State, next_number
@@ -75,9 +81,14 @@ def change_list(
     of the list's kind are refused together, and nothing is changed.
     """
     require(actor, "watchlist.write", None)
+    with state.read() as session:
+        known = session.get(WatchList, name)
+        form = kind or (known.kind if known else "")
+    added, removed = _canonical(add, form), _canonical(remove, form)
     with state.begin() as session:
         row = _row(session, name, kind, note, now)
-        added, removed = _canonical(add, row.kind), _canonical(remove, row.kind)
+        if row.kind != form:
+            raise ConflictError("the watch-list was made anew meanwhile", where=name)
         held = set(session.scalars(sa.select(WatchValue.value).where(WatchValue.of == name)))
         going = (held - added) if replace else (held & removed) - added
         coming = added - held
@@ -87,12 +98,16 @@ def change_list(
             return 0, 0
         row.changed = now
         session.flush()
-        for value in going:
-            session.delete(session.get_one(WatchValue, (name, value)))
-        session.add_all(
-            WatchValue(of=name, value=value, note=note, by=actor.name, added=now)
-            for value in sorted(coming)
-        )
+        gone = sorted(going)
+        for start in range(0, len(gone), 500):
+            part = WatchValue.value.in_(gone[start : start + 500])
+            session.execute(sa.delete(WatchValue).where(WatchValue.of == name, part))
+        if coming:
+            rows = [
+                {"of": name, "value": value, "note": note, "by": actor.name, "added": now}
+                for value in sorted(coming)
+            ]
+            session.execute(sa.insert(WatchValue), rows)
         session.add(_change(name, sorted(coming), sorted(going), note, actor, now))
         next_number(session, COUNTER)
     return len(coming), len(going)
