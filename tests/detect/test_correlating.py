@@ -141,6 +141,11 @@ def demanded(c: Correlation, matches: Sequence[Stored]) -> set[Episode]:
     return found
 
 
+@pytest.fixture(autouse=True)
+def _packed_early(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packing, "MANY", 3)
+
+
 matches = st.lists(
     st.tuples(
         st.integers(0, 60),
@@ -161,7 +166,6 @@ matches = st.lists(
 def test_any_order_any_cut_and_any_clock_give_the_findings_of_the_oracle(
     state: State, c: Correlation, seen: list[tuple[int, str, str, str, str]], random: Random
 ) -> None:
-    packing.MANY = 3  # type: ignore[misc]
     rows = [
         stored(time, rule, ip=ip, user=user, event=f"{n:032x}", ward=ward)
         for n, (time, rule, ip, user, ward) in enumerate(seen)
