@@ -7,8 +7,12 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: check clean coverage elasticsearch elasticsearch-stop faults help install lint lock migration postgres \
+.PHONY: bench check clean coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
   postgres-stop run test types
+
+bench: install ## speed of the matcher as one table, over a million events (needs ../shared)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
+	$(BIN)/python tests/bench/bench_match.py
 
 check: lint types ## what CI checks before the tests
 
@@ -26,6 +30,10 @@ elasticsearch-stop: install ## end that node
 
 faults: install ## the kill and fault tests with many more rounds (KILLS=200)
 	KILLS=$${KILLS:-200} $(BIN)/python -m pytest -m faults --timeout=3600 tests
+
+fuzz: install ## the matcher against the reference: all of the corpora, hundreds of made rules and events
+	FUZZ_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/detect/test_matcher.py tests/detect/test_differential.py \
+	  --timeout=0 -p no:cacheprovider
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F ':.*## ' '{printf "  make %-20s %s\n", $$1, $$2}'

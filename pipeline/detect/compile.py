@@ -117,14 +117,16 @@ def _trees(
     if not routes:
         return [], f"no product feeds this log source: {rule.logsource}"
     found, missing = [], set[str]()
+    trees: dict[str, Node] = {}  # routes mostly share a map
     for route in routes:
         try:
-            tree = rebuild(rule.body, _Renamer(taxonomy.maps[route.map]))
+            if route.map not in trees:
+                trees[route.map] = rebuild(rule.body, _Renamer(taxonomy.maps[route.map]))
         except UsageError as error:
             missing.add(error.got)
-            continue
-        if tree != FALSE:
-            found.append((route, tree))
+            trees[route.map] = FALSE
+        if trees[route.map] != FALSE:
+            found.append((route, trees[route.map]))
     if missing:
         why = f"a field without a column: {', '.join(sorted(missing))}"
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,7 @@ def test_every_windows_rule_gives_the_oracle_s_answer_on_real_events(
         assert found == expected, dataset
 
 
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "1"))  # `make fuzz`
 FIELDS = ("user.name", "process.command_line", "thapcanh.odd", "source.ip")
 WORDS = (
     "a",
@@ -130,7 +132,7 @@ SCHEMA = pa.schema(
 )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400 * ROUNDS, deadline=None)
 @given(tree=tree, rows=st.lists(event, min_size=1, max_size=5))
 def test_made_trees_hold_of_made_events_as_the_oracle_says(
     tree: Node, rows: list[dict[str, Any]]
