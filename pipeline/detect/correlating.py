@@ -35,6 +35,7 @@ from pipeline.state.tables.detection import (
 )
 
 MAX_FIELD: Final = 64
+_CHUNK: Final = 400  # bound parameters of one statement
 
 
 class Undone(msgspec.Struct, frozen=True):
@@ -154,9 +155,8 @@ def _judge(
         spans = [(max(a, oldest), b) for a, b in near if b >= oldest]
         undone = [
             Undone(correlation.id, event, entity, finding)
-            for event, agency, entity, finding in _reported(session, facts, spans)
-            if (groups is None or (agency, entity) in groups)
-            and (event, agency, entity) not in held
+            for event, agency, entity, finding in _reported(session, facts, spans, groups)
+            if (event, agency, entity) not in held
         ]
     return Correlated(tuple(_hits(correlation, parts, facts)), tuple(undone))
 
@@ -166,14 +166,21 @@ def _within(spans: Sequence[Span], time: int) -> bool:
 
 
 def _reported(
-    session: Session, facts: RuleFacts, spans: Sequence[Span]
+    session: Session, facts: RuleFacts, spans: Sequence[Span], groups: set[Group] | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """(event, agency, entity, finding) of what this revision's findings hold within the spans."""
+    """(event, agency, entity, finding) of what this revision's findings of the groups (None: all) hold
+    within the spans."""
     if not spans:
         return
     first, last = from_micros(spans[0][0]), from_micros(spans[-1][1])
     query = (
-        sa.select(FindingEvent, FindingRow.agency)
+        sa.select(
+            FindingEvent.event,
+            FindingRow.agency,
+            FindingEvent.entity,
+            FindingEvent.finding,
+            FindingEvent.time,
+        )
         .join(FindingRow, FindingRow.id == FindingEvent.finding)
         .where(
             FindingRow.rule == facts.id,
@@ -183,9 +190,14 @@ def _reported(
             FindingEvent.time.between(first, last),
         )
     )
-    for row, agency in session.execute(query):
-        if _within(spans, to_micros(row.time)):
-            yield row.event.hex(), agency, row.entity, row.finding
+    entities = None if groups is None else sorted({entity for _, entity in groups})
+    for place in range(0, 1 if entities is None else len(entities), _CHUNK):
+        some = query
+        if entities is not None:
+            some = query.where(FindingRow.entity.in_(entities[place : place + _CHUNK]))
+        for event, agency, entity, finding, time in session.execute(some):
+            if (groups is None or (agency, entity) in groups) and _within(spans, to_micros(time)):
+                yield event.hex(), agency, entity, finding
 
 
 def _hits(correlation: Correlation, parts: Sequence[Part], facts: RuleFacts) -> Iterator[Hit]:
