@@ -33,7 +33,7 @@ from pipeline.model.errors import (
     ThapCanhError,
     UsageError,
 )
-from pipeline.model.scope import Actor
+from pipeline.model.scope import Actor, Scope
 from pipeline.state.state import State, next_number
 from pipeline.state.tables.detection import HiddenMatch
 from pipeline.state.tables.rules import ExceptionRow, RuleRevision, RuleRow
@@ -136,7 +136,8 @@ def keep_backtest(state: State, actor: Actor, exception: str, found: Mapping[str
 
 
 class Line(msgspec.Struct, frozen=True):
-    """An exception as a list shows it. `hidden` counts within the reader's agencies."""
+    """An exception as a list shows it. `hidden` counts within the reader's agencies; who does not see all
+    that it speaks of sees that it is there, and not what was written."""
 
     id: str
     title: str
@@ -166,14 +167,31 @@ def list_exceptions(state: State, actor: Actor, *, now: datetime) -> list[Line]:
     with state.read() as session:
         rows = session.scalars(sa.select(ExceptionRow).order_by(ExceptionRow.proposed.desc()))
         seen = [r for r in rows if not r.agencies or any(scope.allows(a) for a in r.agencies)]
-        return [
-            Line(
-                r.id, r.title, standing(r, now), tuple(r.rules),
-                tuple(a for a in r.agencies if scope.allows(a)), r.owner, r.reason, r.proposed_by,
-                r.approved_by, r.expires, _hidden(session, r.id, scope.agencies),
-            )
-            for r in seen
-        ]  # fmt: skip
+        return [_line(session, row, scope, now) for row in seen]
+
+
+def _line(session: Session, row: ExceptionRow, scope: Scope, now: datetime) -> Line:
+    whole = _whole(row, scope)
+    return Line(
+        id=row.id,
+        title=row.title if whole else "",
+        standing=standing(row, now),
+        rules=tuple(row.rules),
+        agencies=tuple(a for a in row.agencies if scope.allows(a)),
+        owner=row.owner,
+        reason=row.reason if whole else "",
+        proposed_by=row.proposed_by,
+        approved_by=row.approved_by,
+        expires=row.expires,
+        hidden=_hidden(session, row.id, scope.agencies),
+    )
+
+
+def _whole(row: ExceptionRow, scope: Scope) -> bool:
+    """Whether what people wrote in it is of the reader's agencies alone: it may name others' machines."""
+    if scope.agencies is None:
+        return True
+    return bool(row.agencies) and all(map(scope.allows, row.agencies))
 
 
 def show_exception(state: State, actor: Actor, exception: str, *, now: datetime) -> dict[str, Any]:
@@ -205,7 +223,7 @@ def show_exception(state: State, actor: Actor, exception: str, *, now: datetime)
             "approved": row.approved,
             "ended": row.ended,
             "ended_by": row.ended_by,
-            "end_reason": row.end_reason,
+            "end_reason": row.end_reason if _whole(row, scope) else "",
             "hidden_by_agency": {row[0]: row[1] for row in by_agency},
             "samples": [
                 {
@@ -216,7 +234,7 @@ def show_exception(state: State, actor: Actor, exception: str, *, now: datetime)
             ],
             # a backtest speaks of all agencies at once: for who sees all
             "backtest": row.backtest if scope.agencies is None else {},
-            "text": row.text,
+            "text": row.text if _whole(row, scope) else "",
         }  # fmt: skip
 
 

@@ -191,6 +191,13 @@ def test_it_hides_in_its_agencies_alone_and_each_sees_their_own(state: State) ->
     assert (mine["hidden"], mine["agencies"], mine["hidden_by_agency"]) == (
         1, ("ward-1",), {"ward-1": 1},
     )  # fmt: skip
+    assert (mine["text"], mine["title"], mine["reason"]) == (
+        "",
+        "",
+        "",
+    )  # they may name the other's
+    both = show_exception(state, officer("o", "ward-1", "ward-2"), id_, now=NOW)
+    assert (both["text"], both["hidden"], both["backtest"]) == (text(), 2, {})
     with pytest.raises(NotFoundError):
         show_exception(state, officer("o", "ward-3"), id_, now=NOW)
     assert list_exceptions(state, officer("o", "ward-3"), now=NOW) == []
