@@ -201,6 +201,8 @@ ERRORS: Final = (
     _("no ticket is chosen"),
     _("too many tickets at once"),
     _("no such deed"),
+    _("no such period"),
+    _("no such table"),
     _("a view has a name"),
     _("you have as many views as one can have"),
 )

@@ -29,6 +29,7 @@ from pipeline.console.cookies import (
 )
 from pipeline.console.views import (
     account,
+    figures,
     people,
     queue,
     rules,
@@ -96,6 +97,8 @@ PAGES: Final = (
     Page("POST", "/tickets/{number}/severity", ticket_deeds.severity, "ticket.claim"),
     Page("POST", "/tickets/{number}/sign", ticket_deeds.sign, "ticket.claim"),
     Page("POST", "/tickets/{number}/notified", ticket_deeds.notified, "ticket.claim"),
+    Page("GET", "/figures", figures.page, "ticket.read"),
+    Page("GET", "/figures.csv", figures.table, "ticket.read"),
     Page("GET", "/search", search.page, "event.search"),
     Page("GET", "/events/{event}", search.event, "event.search"),
     Page("GET", "/sources", sources.list_page, "source.read"),

@@ -51,6 +51,7 @@ def target(site: Site, page: Page, agency: str) -> str:
         page.path.replace("{number}", number)
         .replace("{event}", event["event.id"])
         .replace("{source}", f"{agency}-{'windows' if agency == OWN else 'zimbra'}")
+        .replace("/figures.csv", "/figures.csv?table=rules")
         .replace("{rule}", f"{1:08x}-7c1e-4a5b-9d2f-000000000000")
     )
 
