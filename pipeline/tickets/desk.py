@@ -26,6 +26,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
+from pipeline.detect.correlation import CENTRE
 from pipeline.model.detections import Level
 from pipeline.model.ids import new_id
 from pipeline.model.scope import SYSTEM
@@ -34,7 +35,7 @@ from pipeline.state.state import next_number
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.tickets import Ticket, TicketFinding
 from pipeline.tickets.entities import entity_key, is_drill
-from pipeline.tickets.figures import STORM, refresh
+from pipeline.tickets.figures import STORM, begin, refresh
 from pipeline.tickets.history import record
 from pipeline.tickets.merging import join
 from pipeline.tickets.policy import Policy
@@ -50,6 +51,8 @@ class Desk:
         self.session, self.now, self.policy = session, now, policy
         self.opened = 0
         self._touched: dict[str, Ticket] = {}
+        self._alone: set[str] = set()  # opened in this batch, and nothing has come to them since
+        self._drills: dict[str, bool] = {}
 
     def take(self, finding: FindingRow) -> None:
         link = self.session.get(TicketFinding, finding.id)
@@ -63,15 +66,25 @@ class Desk:
 
     def finish(self) -> None:
         for ticket in self._touched.values():
-            refresh(self.session, ticket, now=self.now)
+            if ticket.id in self._alone:
+                begin(self.session, ticket, now=self.now)
+            else:
+                refresh(self.session, ticket, now=self.now)
         self._touched.clear()
+
+    def _is_drill(self, finding: FindingRow) -> bool:
+        if finding.agency == CENTRE:  # each speaks of other agencies
+            return is_drill(self.session, finding)
+        if finding.agency not in self._drills:
+            self._drills[finding.agency] = is_drill(self.session, finding)
+        return self._drills[finding.agency]
 
     def _ticket(self, ticket_id: str) -> Ticket:
         return self.session.get_one(Ticket, ticket_id, with_for_update=True)
 
     def _place(self, finding: FindingRow, follows: Ticket | None) -> None:
         """Into the ticket that it shares, the storm's, or one of its own."""
-        drill = is_drill(self.session, finding)
+        drill = self._is_drill(finding)
         near = self._near(finding, drill=drill)
         if near:
             self._link(finding, near[0], opener=False)
@@ -123,6 +136,7 @@ class Desk:
                 detail = {"finding": finding.id}
                 join(self.session, other, main, by=SYSTEM.name, now=self.now, detail=detail)
                 self._touched.pop(other.id, None)
+                self._alone.discard(main.id)
 
     def _stormy(self, finding: FindingRow) -> bool:
         """Whether findings of its rule at its agency have needed too many tickets just before it was made."""
@@ -196,6 +210,7 @@ class Desk:
         self._link(finding, ticket, opener=True)
         detail = {"finding": finding.id, "rule": finding.rule, "revision": finding.revision}
         self._record(ticket, "opened", detail | {"events": finding.count})
+        self._alone.add(ticket.id)
         return ticket
 
     def _new(self, finding: FindingRow, kind: str, *, drill: bool) -> Ticket:
@@ -242,7 +257,11 @@ class Desk:
         _copy(link, finding)
         self.session.merge(link)
         self.session.flush()
+        self._touch(ticket)
+
+    def _touch(self, ticket: Ticket) -> None:
         self._touched[ticket.id] = ticket
+        self._alone.discard(ticket.id)
 
     def _follow(self, ticket: Ticket, old: Ticket | None, finding: FindingRow) -> None:
         """The ticket takes a finding on from a closed one, which goes on showing it."""
@@ -256,7 +275,7 @@ class Desk:
     def _amend(self, finding: FindingRow, link: TicketFinding) -> None:
         ticket = self._ticket(link.ticket)
         _copy(link, finding)
-        self._touched[ticket.id] = ticket
+        self._touch(ticket)
         if link.gone:
             return
         if ticket.closed is not None:
@@ -271,7 +290,7 @@ class Desk:
             survivor = self.session.get_one(FindingRow, survivor.merged_into)
         link.gone = True
         ticket = self._ticket(link.ticket)
-        self._touched[ticket.id] = ticket
+        self._touch(ticket)
         kept = self.session.get(TicketFinding, survivor.id)
         main = self._ticket(kept.ticket) if kept else None
         if main is None or (main.closed is not None and ticket.closed is None):
@@ -284,6 +303,7 @@ class Desk:
             detail = {"finding": gone.id}
             join(self.session, ticket, main, by=SYSTEM.name, now=self.now, detail=detail)
             self._touched.pop(ticket.id, None)
+            self._alone.discard(main.id)
 
     def _ticket_of(self, finding: FindingRow) -> Ticket:
         return self._ticket(self.session.get_one(TicketFinding, finding.id).ticket)

@@ -25,6 +25,12 @@ from pipeline.tickets.priority import of_ticket
 STORM = "storm"
 
 
+def begin(session: Session, ticket: Ticket, *, now: datetime) -> None:
+    """What a ticket needs that has just been opened with the figures of its one finding."""
+    ticket.priority = of_ticket(session, ticket).points
+    follow(session, ticket, now=now)
+
+
 def refresh(session: Session, ticket: Ticket, *, now: datetime, tell: bool = True) -> None:
     """Bring the ticket's figures up to its findings. `tell` writes what is news into the history."""
     session.flush()

@@ -58,7 +58,6 @@ def test_tabs_count_what_they_lead_to(site: Site) -> None:
         "Của tôi": "1",
         "Đang chờ": "0",
         "Quá hạn": "0",
-        "Đã đóng": "0",
     }
     assert titles(browser, "?owner=me") == ["Mimikatz Command Line"]
 

@@ -139,6 +139,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/tickets",
         "/tickets/5",
         "/hand-over",
+        "/figures",
         "/search?q=nginx",
         "/sources",
         "/runs",
@@ -167,7 +168,7 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, site: Site, address: st
     with opened(browser) as (page, _):
         come_in(page, site, address, "quan")
         page.set_viewport_size({"width": 390, "height": 800})
-        for path in ("/tickets", "/tickets/5", "/search?q=nginx", "/sources", "/runs"):
+        for path in ("/tickets", "/tickets/5", "/figures", "/search?q=nginx", "/sources", "/runs"):
             page.goto(f"{address}{path}")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 

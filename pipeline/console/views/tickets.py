@@ -24,10 +24,12 @@ from pipeline.tickets.packs import sign_words, standing
 from pipeline.tickets.playbook import steps_of
 from pipeline.tickets.queue import (
     FINDINGS_PAGE,
+    Tally,
     TicketView,
     count_tickets,
     get_ticket,
     list_tickets,
+    tally,
 )
 from pipeline.tickets.saved_views import views_of
 from pipeline.tickets.shift import hand_overs
@@ -65,15 +67,19 @@ def _queue(visit: Visit) -> dict[str, Any]:
     asked = {name: visit.query(name)[:200] for name in FILTERS}
     filters = _filters(asked, visit.actor.name)
     page = list_tickets(visit.state, visit.actor, filters, limit=SIZE, after=asked["after"] or None)
+    tabs = _tabs(visit, asked, tally(visit.state, visit.actor, filters))
+    total = next((tab["count"] for tab in tabs if tab["here"]), None)
+    if total is None:
+        total = count_tickets(visit.state, visit.actor, filters)
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
         people = person_names(db, {line.owner for line in page.items})
         others = workers(db, visit.actor) if visit.may("ticket.assign") else {}
     return {
         "page": page,
-        "total": count_tickets(visit.state, visit.actor, filters),
+        "total": total,
         "asked": asked,
-        "tabs": _tabs(visit, asked),
+        "tabs": tabs,
         "names": names,
         "unknown": unknown,
         "people": people,
@@ -111,22 +117,21 @@ def _filters(asked: dict[str, str], me: str) -> Filters:
     )
 
 
-def _tabs(visit: Visit, asked: dict[str, str]) -> list[dict[str, Any]]:
-    """The views that everybody wants, each with its count; an address each."""
+def _tabs(visit: Visit, asked: dict[str, str], counts: Tally) -> list[dict[str, Any]]:
+    """The views that everybody wants, an address each; what is closed is not counted, it only grows."""
     tabs = (
-        ("open", {"status": "", "owner": ""}),
-        ("free", {"status": "", "owner": "none"}),
-        ("mine", {"status": "", "owner": "me"}),
-        ("waiting", {"status": TicketStatus.WAITING.value, "owner": ""}),
-        ("late", {"status": "", "owner": "", "alert": "breached"}),
-        ("closed", {"status": TicketStatus.CLOSED.value, "owner": ""}),
+        ("open", {"status": "", "owner": ""}, counts.open),
+        ("free", {"status": "", "owner": "none"}, counts.free),
+        ("mine", {"status": "", "owner": "me"}, counts.mine),
+        ("waiting", {"status": TicketStatus.WAITING.value, "owner": ""}, counts.waiting),
+        ("late", {"status": "", "owner": "", "alert": "breached"}, counts.late),
+        ("closed", {"status": TicketStatus.CLOSED.value, "owner": ""}, None),
     )
     made = []
-    for key, change in tabs:
+    for key, change, count in tabs:
         if key == "mine" and not visit.may("ticket.claim"):
             continue
         wanted = asked | {"alert": "", "after": ""} | change
-        count = count_tickets(visit.state, visit.actor, _filters(wanted, visit.actor.name))
         here = all(asked[name] == wanted[name] for name in ("status", "owner", "alert"))
         made.append({"key": key, "query": wanted, "count": count, "here": here})
     return made

@@ -509,6 +509,13 @@ def upgrade() -> None:
         batch_op.create_index("ix_ticket_duplicate_of", ["duplicate_of"], unique=False)
         batch_op.create_index("ix_ticket_follows", ["follows"], unique=False)
         batch_op.create_index(
+            "ix_ticket_open_facets",
+            ["agency", "drill", "owner", "status", "alert", "severity_rank", "closed"],
+            unique=False,
+            sqlite_where=sa.text("closed IS NULL"),
+            postgresql_where=sa.text("closed IS NULL"),
+        )
+        batch_op.create_index(
             "ix_ticket_open_priority_number",
             ["priority", "number"],
             unique=False,
