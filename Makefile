@@ -10,9 +10,10 @@ SOURCES := collectors pipeline tests setup.py
 .PHONY: bench check clean coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
   postgres-stop run test types
 
-bench: install ## speed of the matcher as one table, over a million events (needs ../shared)
+bench: install ## speed of the matcher over a million events (needs ../shared), and of the queue at 100,000 tickets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
 	$(BIN)/python tests/bench/bench_match.py
+	$(BIN)/python -m tests.bench.bench_queue
 
 check: lint types ## what CI checks before the tests
 
