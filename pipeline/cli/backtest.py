@@ -15,7 +15,7 @@ from pipeline.cli.output import show_list, show_one
 from pipeline.cli.rules import rules
 from pipeline.model.clock import utc_now
 from pipeline.model.detections import Level
-from pipeline.model.errors import NotFoundError, UsageError
+from pipeline.model.errors import NotFoundError, RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 def attach(app: typer.Typer) -> None:  # noqa: ARG001 - the group `rules` has its place already
     rules.command("backtest")(rules_backtest)
+    rules.command("backfill")(rules_backfill)
 
 
 def rules_backtest(
@@ -65,6 +66,37 @@ def rules_backtest(
             _keep(here, found)
         opens = _opens(here, found)
     _show(found, opens=opens, as_json=as_json)
+
+
+def rules_backfill(
+    which: Annotated[str, typer.Argument(help="A rule's or a correlation's id.")],
+    since: Annotated[str, typer.Option(help="Received since: 12h, 30d, 2026-11-01.")] = "7d",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a rule over what is stored already, in runs of its own. Its findings are real."""
+    from pipeline.detect.backfills import backfill_rule
+    from pipeline.detect.register import sync_shipped
+
+    now = utc_now()
+    with opened(home) as here:
+        sync_shipped(here.state, now=now, cache=here.settings.cache)
+        done = backfill_rule(
+            here.state, here.store, OPERATOR, which,
+            since=moment(since, "--since", now=now) or now, now=now,
+        )  # fmt: skip
+    show_list(
+        [
+            {
+                "run": r.run, "status": r.status, "events": r.events, "matches": r.applied.matches,
+                "findings": r.applied.born, "error": r.error,
+            }
+            for r in done
+        ],
+        as_json=as_json,
+    )  # fmt: skip
+    if done and done[-1].status == "failed":
+        raise RefusedError("a backfill stopped at a run that failed; the rest is not evaluated")
 
 
 def _exception(here: Installation, which: str, span: dict[str, Any]) -> Backtest | None:

@@ -20,7 +20,7 @@ from pipeline.access.permissions import require, scope_for
 from pipeline.detect.active import ActiveSet
 from pipeline.detect.correlation import Stored, taking_part
 from pipeline.detect.findings import Hit
-from pipeline.detect.hiding import Twin, twins
+from pipeline.detect.hiding import InForce, Twin, twins
 from pipeline.detect.register import active_texts
 from pipeline.detect.rules import Rule, RuleBook, rules_from_texts
 from pipeline.detect.taxonomy import Taxonomy
@@ -144,6 +144,14 @@ def backtest_exception(
     return msgspec.structs.replace(told, subject=row.id, title=row.title)
 
 
+def compiled_alone(
+    state: State, rule: str, schedule: str, exceptions: Sequence[InForce]
+) -> ActiveSet:
+    """A registered rule with the rules that it counts, and nothing else."""
+    book = rules_from_texts(active_texts(state, schedule), placeholders=placeholders(state))
+    return _Set.of(book, rule, exceptions).active
+
+
 class _Set:
     """Rules compiled by themselves, and what they matched."""
 
@@ -174,7 +182,7 @@ class _Set:
         self._values: dict[str, Counter[str]] = defaultdict(Counter)
 
     @classmethod
-    def of(cls, book: RuleBook, subject: str) -> _Set:
+    def of(cls, book: RuleBook, subject: str, exceptions: Sequence[InForce] = ()) -> _Set:
         """The subject with what it needs of the book."""
         from pipeline.detect.correlation_read import named
 
@@ -182,7 +190,7 @@ class _Set:
         if rule is None:
             raise NotFoundError("no such rule", got=subject)
         if rule.kind == "rule":
-            return cls([rule])
+            return cls([rule], twins=twins([rule], exceptions))
         every = {
             name: r for r in (*book.rules, *book.correlations) for name in (r.id, r.name) if name
         }
@@ -194,7 +202,8 @@ class _Set:
                 needed[one.id] = one
                 left += [every[name] for name in named(one) if name in every]
         bases = [r for r in needed.values() if r.kind == "rule"]
-        return cls(bases, rule, [r for r in needed.values() if r.kind == "correlation"])
+        chain = [r for r in needed.values() if r.kind == "correlation"]
+        return cls(bases, rule, chain, twins(bases, exceptions))
 
     def take(self, dataset: str, table: Any) -> None:
         for hit in self.active.evaluate(dataset, table):
