@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, Since, Until, opened
-from pipeline.cli.output import show_list, show_one, show_title
+from pipeline.cli.output import matched_fields, show_list, show_one, show_title
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 
@@ -79,7 +79,7 @@ def finding_show(
     for sample in view.samples[:samples]:
         document = view.documents.get(sample["event"]) or {}
         show_title(f"event {sample['event']}")
-        show_one(sample.get("fields") or {}, as_json=False)
+        show_one(matched_fields(sample), as_json=False)
         original = document.get("event", {}).get("original")
         show_one({"original": original or "(no longer in the store)"}, as_json=False)
     if line["count"] > min(samples, len(view.samples)):

@@ -65,6 +65,12 @@ def show_part(title: str, items: Sequence[Mapping[str, Any]], columns: Sequence[
         show_list(items, as_json=False, columns=columns)
 
 
+def matched_fields(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """What made the match of a finding's sample, and the rule by which a correlation read it."""
+    by = {"rule": sample["rule_title"]} if sample.get("rule_title") else {}
+    return by | (sample.get("fields") or {})
+
+
 def show_title(text: str) -> None:
     """A heading between the parts of an answer for people."""
     sys.stdout.write(f"\n— {safe(text)}\n")

@@ -8,7 +8,7 @@ import msgspec
 import typer
 
 from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, opened
-from pipeline.cli.output import show_list, show_one, show_part, show_title
+from pipeline.cli.output import matched_fields, show_list, show_one, show_part, show_title
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 
@@ -74,7 +74,7 @@ def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
         for finding in view.findings:
             show_title(f"{finding.title} [{finding.level}] × {finding.count}")
             for sample in finding.samples[:5]:
-                show_one(sample.get("fields") or {}, as_json=False)
+                show_one(matched_fields(sample), as_json=False)
                 raw = (
                     (view.documents.get(sample["event"]) or {}).get("event", {}).get("original", "")
                 )

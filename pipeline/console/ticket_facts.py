@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pipeline.detect.text import fold
 from pipeline.model import events
 from pipeline.model.clock import from_micros
 from pipeline.model.documents import fields, first_of, flatten, term
@@ -21,13 +22,16 @@ FEW: Final = 14  # fields of an event that are shown when the finding names none
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One event of a finding. `matched` holds `(field, text, query)`; `raw` is empty where it is gone."""
+    """One event of a finding. `matched` holds `(field, text, query)`; `raw` is empty where it is gone;
+    `rule` and `rule_title` are those of the rule that a correlation read it by."""
 
     event: str
     time: datetime
     matched: list[tuple[str, str, str]]
     raw: str
     there: bool
+    rule: str = ""
+    rule_title: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,8 @@ def _sample(sample: Mapping[str, Any], document: dict[str, Any] | None) -> Sampl
         for one in (value if isinstance(value, list) else [value])
         if one not in (None, "")
     ]
+    flat = flatten(document) if document is not None else {}
+    pairs = [(name, _as_written(flat.get(name), value)) for name, value in pairs]
     if not pairs and document is not None:
         shown = [pair for pair in fields(document) if pair[0] not in events.ENVELOPE]
         pairs = [(name, one) for name, values in shown[:FEW] for one in values]
@@ -66,6 +72,16 @@ def _sample(sample: Mapping[str, Any], document: dict[str, Any] | None) -> Sampl
         event=sample["event"],
         time=from_micros(sample["time"]),
         matched=[(name, str(value), term(name, value)) for name, value in pairs],
-        raw=first_of(flatten(document), events.ORIGINAL) if document is not None else "",
+        raw=first_of(flat, events.ORIGINAL),
         there=document is not None,
+        rule=sample.get("rule", ""),
+        rule_title=sample.get("rule_title", ""),
     )
+
+
+def _as_written(held: Any, value: Any) -> Any:
+    """A correlation's values are folded: where the event has the same value, it is shown as it came."""
+    if not isinstance(value, str):
+        return value
+    among = held if isinstance(held, list) else [held]
+    return next((one for one in among if isinstance(one, str) and fold(one) == value), value)

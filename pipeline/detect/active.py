@@ -114,6 +114,22 @@ class ActiveSet:
         return tuple(running)
 
     @cached_property
+    def names(self) -> Mapping[str, Mapping[str, str]]:
+        """By id of the rules that correlations read: what each calls a field → the column of it that its
+        first route has."""
+        return {
+            rule.id: {
+                field: column
+                for route in reversed(self._taxonomy.routes_for(rule.logsource))
+                if (known := self._taxonomy.maps.get(route.map)) is not None
+                for field in self._asked[rule.id]
+                if field not in events.ENVELOPE and (column := known.column(field)) is not None
+            }
+            for rule in self._rules
+            if rule.id in self._asked
+        }
+
+    @cached_property
     def columns(self) -> Mapping[str, frozenset[str]]:
         wanted = {dataset: set(columns) for dataset, columns in self._matcher.columns.items()}
         for place, rule in enumerate(self._rules):

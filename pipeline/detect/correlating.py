@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -36,6 +37,7 @@ from pipeline.state.tables.detection import (
 
 MAX_FIELD: Final = 64
 _CHUNK: Final = 400  # bound parameters of one statement
+Columns = Mapping[str, Mapping[str, str]]  # rule → its field → column
 
 
 class Undone(msgspec.Struct, frozen=True):
@@ -62,8 +64,10 @@ def correlate(
     *,
     run: str,
     now: datetime,
+    columns: Columns = MappingProxyType({}),
 ) -> Correlated:
-    """Keep the hits that correlations read, and bring the correlations up to date with them."""
+    """Keep the hits that correlations read, and bring the correlations up to date with them. `columns`
+    says under which column people find what a rule calls a field."""
     asked = {base for c in correlations for base in c.bases()}
     fresh = [_stored(hit) for hit in hits if hit.match.rule in asked and hit.values is not None]
     for part in sorted_by_retention(fresh, retention(correlations)):
@@ -74,7 +78,7 @@ def correlate(
         bases = correlation.bases()
         new = [m for m in fresh if m.rule in bases] + _due(session, correlation, to_micros(now))
         if new:
-            judged = _judge(session, correlation, new, facts[correlation.id], now)
+            judged = _judge(session, correlation, new, facts, columns, now)
             found += judged.hits
             undone += judged.undone
     return Correlated(tuple(found), tuple(undone))
@@ -121,7 +125,8 @@ def _judge(
     session: Session,
     correlation: Correlation,
     new: Sequence[Stored],
-    facts: RuleFacts,
+    facts: Mapping[str, RuleFacts],
+    columns: Columns,
     now: datetime,
 ) -> Correlated:
     """Decide anew what the new matches can decide."""
@@ -155,10 +160,12 @@ def _judge(
         spans = [(max(a, oldest), b) for a, b in near if b >= oldest]
         undone = [
             Undone(correlation.id, event, entity, finding)
-            for event, agency, entity, finding in _reported(session, facts, spans, groups)
+            for event, agency, entity, finding in _reported(
+                session, facts[correlation.id], spans, groups
+            )
             if (event, agency, entity) not in held
         ]
-    return Correlated(tuple(_hits(correlation, parts, facts)), tuple(undone))
+    return Correlated(tuple(_hits(correlation, parts, rows, facts, columns)), tuple(undone))
 
 
 def _within(spans: Sequence[Span], time: int) -> bool:
@@ -200,13 +207,23 @@ def _reported(
                 yield event.hex(), agency, entity, finding
 
 
-def _hits(correlation: Correlation, parts: Sequence[Part], facts: RuleFacts) -> Iterator[Hit]:
+def _hits(
+    correlation: Correlation,
+    parts: Sequence[Part],
+    rows: Sequence[Stored],
+    facts: Mapping[str, RuleFacts],
+    columns: Columns,
+) -> Iterator[Hit]:
     field = ", ".join(correlation.group_by)[:MAX_FIELD]
+    below = {(m.event, m.rule): m for m in rows}
+    bases = _bases(correlation)
     for part in parts:
         m = part.match
+        # What an inner correlation contributes is told by the single-event rule beneath it.
+        base = next((below[m.event, rule] for rule in bases[m.rule] if (m.event, rule) in below), m)
         match = Match(
             correlation.id,
-            facts.revision,
+            facts[correlation.id].revision,
             m.event,
             part.agency,
             part.entity,
@@ -214,7 +231,16 @@ def _hits(correlation: Correlation, parts: Sequence[Part], facts: RuleFacts) -> 
             m.node,
             m.sequence,
         )
-        yield Hit(match, field, m.values | {"rule": m.rule, AGENCY: m.agency})
+        names = columns.get(base.rule, {})
+        shown = {names.get(name, name): value for name, value in base.values.items()}
+        title = facts[base.rule].title if base.rule in facts else ""
+        yield Hit(match, field, shown | {AGENCY: m.agency}, by=(base.rule, title))
+
+
+def _bases(correlation: Correlation) -> dict[str, list[str]]:
+    """Each rule that it names, with the single-event rules at its bottom."""
+    inner = {child.id: list(child.bases()) for child in correlation.children}
+    return {rule: inner.get(rule, [rule]) for rule in correlation.rules}
 
 
 def _stored(hit: Hit) -> Stored:

@@ -8,6 +8,8 @@ of the set of matches; each change takes the next number, so that the tickets ro
 the order of their change. A sample::
 
     {"event": "9f2c…", "time": 1764000000000000, "fields": {"process.name": "mimikatz.exe"}}
+
+Those of a correlation name the rule that matched the event too: ``"rule": id, "rule_title": …``.
 """
 
 from __future__ import annotations
@@ -49,13 +51,15 @@ class RuleFacts(msgspec.Struct, frozen=True):
 class Hit(msgspec.Struct, frozen=True, gc=False):
     """A match, the field that its entity was read from, the matched fields (None: no sample), and the
     values that correlations ask of it (None: none reads its rule). `hidden_by` names the exceptions
-    that keep it from being a match."""
+    that keep it from being a match; `by` is, of a correlation's hit, the rule that matched the event:
+    id and title."""
 
     match: Match
     entity_field: str = ""
     fields: dict[str, str] | None = None
     values: dict[str, str] | None = None
     hidden_by: tuple[str, ...] = ()
+    by: tuple[str, str] | None = None
 
 
 class Applied(msgspec.Struct, frozen=True):
@@ -267,7 +271,8 @@ def _amend(
 
 
 def _sample(hit: Hit) -> dict[str, Any]:
-    return {"event": hit.match.event, "time": hit.match.time, "fields": hit.fields or {}}
+    sample = {"event": hit.match.event, "time": hit.match.time, "fields": hit.fields or {}}
+    return sample | ({"rule": hit.by[0], "rule_title": hit.by[1]} if hit.by else {})
 
 
 def _event(match: Match, finding: str) -> dict[str, Any]:

@@ -80,6 +80,11 @@ class Evaluator(Protocol):
         """Rules that only correlations read: their matches make no findings of their own."""
         ...
 
+    @property
+    def names(self) -> Mapping[str, Mapping[str, str]]:
+        """By id of the rules that correlations read: what each calls a field → its column."""
+        ...
+
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         """Every match in an Arrow table of events of one dataset."""
         ...
@@ -349,8 +354,9 @@ class _Job:
         if self.evaluator.correlations:
             lock_findings(session)  # first: two writers must see each other's stored matches
             made = correlate(
-                session, self.evaluator.correlations, matched, facts, run=self.run, now=now
-            )
+                session, self.evaluator.correlations, matched, facts,
+                run=self.run, now=now, columns=self.evaluator.names,
+            )  # fmt: skip
             withdraw(session, made.undone, facts, now=now)
             hits += [hit for hit in made.hits if hit.match.rule not in self.evaluator.silent]
         return apply_hits(session, hits, facts, run=self.run, now=now)

@@ -7,6 +7,7 @@ anything but a value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -52,8 +53,20 @@ def fields(document: Mapping[str, Any]) -> list[tuple[str, list[Any]]]:
     return [(name, _values(flat[name])) for name in [*known, *rest]]
 
 
+def escaped(field: str) -> str:
+    """A field's name as a query takes it: leftovers of a sender's own can hold spaces, colons, brackets.
+
+    >>> escaped("winlog.event_data.Logon Type")
+    'winlog.event_data.Logon\\\\ Type'
+    """
+    if field in ("AND", "OR", "NOT", "TO"):
+        return f"\\{field}"
+    return re.sub(r"([^\w.@])", r"\\\1", field)
+
+
 def term(field: str, value: Any) -> str:
     """A Lucene clause that holds exactly for this value of this field."""
+    field = escaped(field)
     if isinstance(value, bool):
         return f"{field}:{str(value).lower()}"
     if isinstance(value, datetime):

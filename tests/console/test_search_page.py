@@ -141,3 +141,15 @@ def test_nothing_found_counts_what_fits_at_other_times(site: Site) -> None:
     site.clock.turn(timedelta(days=3))
     html = site.signed("an").get("/search?q=event.dataset:nginx.access&range=24h").text
     assert 'range=30d">Trong 30 ngày qua: 240 sự kiện</a>' in html
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["Logon Type", "a:b", "a(b)", "-a", "a*?", "AND", "a\\b", 'a"b', "a~2^3", "đăng nhập", "a/b[0]{c}", "user.name"],
+)  # fmt: skip
+def test_a_pivot_asks_for_the_field_however_a_sender_named_it(field: str) -> None:
+    from pipeline.model.documents import term
+    from pipeline.store.query import parse
+    from pipeline.store.query_tree import Keyword
+
+    assert parse(term(field, "x")) == Keyword(field, "x")

@@ -224,3 +224,44 @@ def test_what_lies_beyond_the_allowance_is_never_taken_back(state: State, tmp_pa
     evaluate(state, c, [stored(5, event="1" * 32)], 90)
     evaluate(state, c, [stored(7, event="2" * 32)], 8 * 86_400_000_000)
     assert ("w", "1", ("1" * 32, "2" * 32)) in held(state)
+
+
+def test_samples_name_the_columns_of_events_and_the_rule_beneath_whatever_chain(
+    state: State,
+) -> None:
+    burst = inner(
+        Condition("gte", 2), group_by=("address",), counted=(), fields={"a": {"address": "remip"}}
+    )
+    outer = correlation(
+        "temporal_ordered", "in", "b", children=(burst,), group_by=("from",), counted=(),
+        fields={"in": {"from": "address"}, "b": {"from": "c-ip"}},
+    )  # fmt: skip
+    hits = [
+        Hit(
+            Match(rule, "1", f"{time:032x}", "w", "", ZERO + time, "n", time),
+            values={field: "192.0.2.1"},
+        )
+        for time, rule, field in ((1, "a", "remip"), (2, "a", "remip"), (3, "b", "c-ip"))
+    ]
+    known = {r: RuleFacts(r, "1", f"Rule {r}", Level.LOW, "test", QUIET) for r in ("a", "b")}
+    empty(state)
+    with state.begin() as session:
+        lock_findings(session)
+        made = correlate(
+            session, [outer], hits, known | facts(outer), run="run", now=at(9),
+            columns={"a": {"remip": "source.ip"}, "b": {"c-ip": "source.ip"}},
+        )  # fmt: skip
+        apply_hits(session, made.hits, facts(outer), run="run", now=at(9))
+        (row,) = session.scalars(sa.select(FindingRow))
+        samples = row.samples
+    fields = {"source.ip": "192.0.2.1", "organization.id": "w"}
+    assert samples == [
+        {
+            "event": f"{time:032x}",
+            "time": ZERO + time,
+            "fields": fields,
+            "rule": rule,
+            "rule_title": f"Rule {rule}",
+        }
+        for time, rule in ((1, "a"), (2, "a"), (3, "b"))
+    ]

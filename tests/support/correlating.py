@@ -41,8 +41,13 @@ def correlation(kind: str, *rules: str, id: str = "c", **more: Any) -> Correlati
         id=id,
         kind=kind,
         rules=rules,
-        fields={rule: {"ip": "ip", "user": "user"} for rule in rules},
-        **{"span": SPAN, "group_by": ("ip",), "counted": ("user",) if counts else (), **more},
+        **{
+            "span": SPAN,
+            "group_by": ("ip",),
+            "counted": ("user",) if counts else (),
+            "fields": {rule: {"ip": "ip", "user": "user"} for rule in rules},
+            **more,
+        },
     )
 
 

@@ -131,7 +131,7 @@ class PlainEvaluator:
         status: str = "test",
         unfit: Mapping[str, str] | None = None,
     ) -> None:
-        self.names = names or ("mimikatz.exe",)
+        self._processes = names or ("mimikatz.exe",)
         self.ruleset = f"set-{revision}"
         self.taxonomy = "t"
         self.facts = {"r": RuleFacts("r", revision, "Mimikatz", Level(level), status, quiet)}
@@ -139,13 +139,14 @@ class PlainEvaluator:
         self.columns = {"windows.sysmon": frozenset({"process.name", "host.name"})}
         self.correlations: tuple[Correlation, ...] = ()
         self.silent: frozenset[str] = frozenset()
+        self.names: dict[str, dict[str, str]] = {}
 
     def evaluate(self, dataset: str, table: Any) -> Sequence[Hit]:
         hits = []
         for row in table.to_pylist():
             if row["process.name"] == "poison.exe":
                 raise RuntimeError("boom")
-            if row["process.name"] in self.names:
+            if row["process.name"] in self._processes:
                 match = Match(
                     "r",
                     self.facts["r"].revision,

@@ -12,7 +12,7 @@ from pipeline.console.bars import bars
 from pipeline.console.spans import PRESETS, Span, span
 from pipeline.console.visit import Visit
 from pipeline.model import events
-from pipeline.model.documents import fields, first_of, flatten, term
+from pipeline.model.documents import escaped, fields, first_of, flatten, term
 from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import Scope
 from pipeline.store.query import parse
@@ -84,7 +84,7 @@ def _hints(visit: Visit, query: str, chosen: Span, scope: Scope) -> dict[str, An
     absent = [
         name
         for name in fields_asked
-        if not visit.store.count(f"_exists_:{name}", scope=scope, when=longest)
+        if not visit.store.count(f"_exists_:{escaped(name)}", scope=scope, when=longest)
     ]
     shorter = chosen.preset and chosen.preset != LONGEST
     more = visit.store.count(query, scope=scope, when=longest) if shorter and not absent else 0
