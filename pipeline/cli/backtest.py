@@ -13,6 +13,7 @@ from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
 from pipeline.cli.output import show_list, show_one
 from pipeline.cli.rules import rules
+from pipeline.cli.whole_ids import whole_exception, whole_rule
 from pipeline.model.clock import utc_now
 from pipeline.model.detections import Level
 from pipeline.model.errors import NotFoundError, RefusedError, UsageError
@@ -62,6 +63,7 @@ def rules_backtest(
         text = draft.read_text("utf-8") if draft is not None else ""
         found = None if text else _exception(here, which, span)
         if found is None:
+            which = which and whole_rule(here, which)
             found = backtest_rule(here.state, here.store, OPERATOR, which, draft=text, **span)
             _keep(here, found)
         opens = _opens(here, found)
@@ -82,7 +84,7 @@ def rules_backfill(
     with opened(home) as here:
         sync_shipped(here.state, now=now, cache=here.settings.cache)
         done = backfill_rule(
-            here.state, here.store, OPERATOR, which,
+            here.state, here.store, OPERATOR, whole_rule(here, which),
             since=moment(since, "--since", now=now) or now, now=now,
         )  # fmt: skip
     show_list(
@@ -104,6 +106,7 @@ def _exception(here: Installation, which: str, span: dict[str, Any]) -> Backtest
     from pipeline.detect.exceptions import keep_backtest
 
     try:
+        which = whole_exception(here, which)
         found = backtest_exception(here.state, here.store, OPERATOR, which, **span)
     except NotFoundError:
         return None

@@ -11,6 +11,7 @@ import typer
 
 from pipeline.cli.options import Home, Json, opened
 from pipeline.cli.output import show_list, show_one, show_part
+from pipeline.cli.whole_ids import whole_exception, whole_rule
 from pipeline.model.clock import CITY_ZONE, utc_now
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
@@ -55,6 +56,7 @@ def exception_add(
             except (OSError, UnicodeDecodeError) as error:
                 raise UsageError(f"cannot be read: {error}", where=str(file)) from None
         else:
+            rule = whole_rule(here, rule)
             known = show_rule(here.state, OPERATOR, rule)
             found = rules_from_texts([(known["path"], known["text"])]).get(rule)
             if found is None or found.kind != "rule":
@@ -85,7 +87,7 @@ def exception_show(id: Which, home: Home = None, as_json: Json = False) -> None:
     from pipeline.detect.exceptions import show_exception
 
     with opened(home) as here:
-        found = show_exception(here.state, OPERATOR, id, now=utc_now())
+        found = show_exception(here.state, OPERATOR, whole_exception(here, id), now=utc_now())
     if as_json:
         show_one(found, as_json=True)
         return
@@ -104,8 +106,9 @@ def exception_approve(id: Which, home: Home = None, as_json: Json = False) -> No
     from pipeline.detect.exceptions import approve
 
     with opened(home) as here:
-        approve(here.state, OPERATOR, id, now=utc_now())
-    show_one({"id": id, "standing": "in force"}, as_json=as_json)
+        whole = whole_exception(here, id)
+        approve(here.state, OPERATOR, whole, now=utc_now())
+    show_one({"id": whole, "standing": "in force"}, as_json=as_json)
 
 
 @exception.command("end")
@@ -119,8 +122,9 @@ def exception_end(
     from pipeline.detect.exceptions import end
 
     with opened(home) as here:
-        end(here.state, OPERATOR, id, reason=reason, now=utc_now())
-    show_one({"id": id, "standing": "ended"}, as_json=as_json)
+        whole = whole_exception(here, id)
+        end(here.state, OPERATOR, whole, reason=reason, now=utc_now())
+    show_one({"id": whole, "standing": "ended"}, as_json=as_json)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import typer
 from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
 from pipeline.cli.output import show_list, show_one
+from pipeline.cli.whole_ids import whole_rule
 from pipeline.model.clock import from_micros, utc_now
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
@@ -105,7 +106,7 @@ def coverage(
     now = utc_now()
     with opened(home) as here:
         found = coverage_of(
-            here.state, here.store.watermark(), rule, revision=revision, agency=agency or None,
+            here.state, here.store.watermark(), whole_rule(here, rule), revision=revision, agency=agency or None,
             start=moment(since, "--since", now=now), stop=moment(until, "--until", now=now), now=now,
         )  # fmt: skip
     if as_json:
