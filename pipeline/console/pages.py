@@ -75,6 +75,8 @@ PAGES: Final = (
     Page("GET", "/tickets", tickets.queue_page, "ticket.read"),
     Page("GET", "/tickets/rows", tickets.queue_rows, "ticket.read", quiet=True),
     Page("GET", "/tickets/{number}", tickets.ticket_page, "ticket.read"),
+    Page("GET", "/tickets/{number}/evidence.json", tickets.export, "ticket.read"),
+    Page("GET", "/tickets/{number}/print", tickets.printed, "ticket.read"),
     Page("POST", "/tickets/bulk", queue.bulk, "ticket.claim"),
     Page("POST", "/views", queue.save_view, "ticket.read"),
     Page("POST", "/views/drop", queue.drop_view, "ticket.read"),

@@ -22,6 +22,7 @@ from pipeline.console.markdown import markdown
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
 from pipeline.tickets.packs import standing
+from pipeline.tickets.priority import precision
 
 FOLDER: Final = Path(__file__).parent
 _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
@@ -107,6 +108,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
 
     made.globals |= {
         "clock_name": clock_name,
+        "precision": precision,
         "language": words.language,
         "languages": NAMES,
         "asset": _asset,

@@ -18,6 +18,7 @@ from pipeline.tickets.priority import reckon_once
 
 OFTEN: Final = timedelta(seconds=5)
 SELDOM: Final = timedelta(seconds=60)
+MOST: Final = 20  # batches of an errand in one round: findings wait meanwhile
 ALARM: Final = "tickets:calendar"
 
 
@@ -32,8 +33,10 @@ class Rounds:
     def walk(self, now: datetime) -> None:
         if self._often is None or not timedelta() <= now - self._often < OFTEN:
             self._often = now
-            lapse_once(self._state, now=now)
-            clocks_once(self._state, now=now)
+            for errand in (lapse_once, clocks_once):
+                for _ in range(MOST):
+                    if not errand(self._state, now=now):
+                        break
         if self._seldom is None or not timedelta() <= now - self._seldom < SELDOM:
             self._seldom = now
             reckon_once(self._state, now=now)

@@ -19,6 +19,7 @@ from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Actor
 from pipeline.model.tickets import ClosingReason, TicketStatus, Tlp
 from pipeline.state.tables.access import Person
+from pipeline.tickets.evidence import canonical, evidence
 from pipeline.tickets.filters import Filters
 from pipeline.tickets.packs import sign_words, standing
 from pipeline.tickets.playbook import steps_of
@@ -164,6 +165,7 @@ def shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
         away=away,
         error=error,
         reasons=REASONS,
+        whole=visit.actor.scope.agencies is None,
         levels=LEVELS,
         tlps=TLPS,
         others=others,
@@ -190,3 +192,30 @@ def _read(visit: Visit) -> tuple[TicketView, bool]:
         return get_ticket(visit.state, store, visit.actor, number, page=page), False
     except ServiceAwayError:
         return get_ticket(visit.state, None, visit.actor, number, page=page), True
+
+
+def export(visit: Visit) -> Response:
+    """The ticket as evidence, for programs; its last line of defence is its own hash."""
+    body = _evidence(visit)
+    name = f"ticket-{body['ticket']['number']}.json"
+    return Response(
+        canonical(body) + "\n",
+        media_type="application/json",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def printed(visit: Visit) -> Response:
+    """The same for paper."""
+    body = _evidence(visit)
+    with visit.state.read() as db:
+        names = agencies(db, visit.actor)
+    agency = body["ticket"]["agency"]
+    return visit.render("ticket_print.html", body=body, agency=names.get(agency) or unknown(agency))
+
+
+def _evidence(visit: Visit) -> dict[str, Any]:
+    view, away = _read(visit)
+    if away:  # evidence without its events is none
+        raise ServiceAwayError("the state does not answer")
+    return evidence(view, visit.actor, now=visit.now)
