@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.detect.routed import Routed
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import FieldMap, Route, Taxonomy
-from pipeline.detect.tree import FALSE, Leaf, Node, leaves, rebuild
+from pipeline.detect.tree import FALSE, REF_OPS, Leaf, Node, leaves, rebuild
 from pipeline.model import events
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
@@ -89,8 +89,9 @@ def compile_rules(
     fit: list[Rule] = []
     unfit: dict[str, str] = {}
     routed: dict[str, list[Routed]] = {}
+    renamers = {name: _Renamer(names) for name, names in taxonomy.maps.items()}
     for rule in rules:
-        trees, why = _trees(rule, taxonomy, scope)
+        trees, why = _trees(rule, taxonomy, renamers, scope)
         if not trees:
             unfit[rule.id] = why
             continue
@@ -106,7 +107,7 @@ def compile_rules(
 
 
 def _trees(
-    rule: Rule, taxonomy: Taxonomy, scope: str | None
+    rule: Rule, taxonomy: Taxonomy, renamers: Mapping[str, _Renamer], scope: str | None
 ) -> tuple[list[tuple[Route, Node]], str]:
     """The rule's tree on each route of it that works, or why none does."""
     if rule.body is None:
@@ -121,7 +122,7 @@ def _trees(
     for route in routes:
         try:
             if route.map not in trees:
-                trees[route.map] = rebuild(rule.body, _Renamer(taxonomy.maps[route.map]))
+                trees[route.map] = rebuild(rule.body, renamers[route.map])
         except UsageError as error:
             missing.add(error.got)
             trees[route.map] = FALSE
@@ -139,21 +140,25 @@ class _Renamer:
 
     def __init__(self, names: FieldMap) -> None:
         self._names = names
+        self._known: dict[str, str] = {}
 
     def __call__(self, leaf: Leaf) -> Node:
-        if leaf.field is None:
+        field = leaf.field
+        if field is None:
             return leaf
-        arg = self._column(leaf.arg) if leaf.op.startswith("ref_") else leaf.arg
-        return Leaf(self._column(leaf.field), leaf.op, arg, leaf.cased)
+        column = self._known.get(field) or self._column(field)
+        arg = self._column(leaf.arg) if leaf.op in REF_OPS else leaf.arg
+        return Leaf(column, leaf.op, arg, leaf.cased)
 
     def _column(self, field: str) -> str:
         column = self._names.column(field)
         if column is None:
             raise UsageError("a field without a column", got=field)
+        self._known[field] = column
         return column
 
 
 def _names(leaf: Leaf) -> tuple[str, ...]:
     if leaf.field is None:
         return (events.ORIGINAL,)
-    return (leaf.field, leaf.arg) if leaf.op.startswith("ref_") else (leaf.field,)
+    return (leaf.field, leaf.arg) if leaf.op in REF_OPS else (leaf.field,)

@@ -93,7 +93,7 @@ class Matcher:
         """The matches among all pairs of these rows and routed rules."""
         found = []
         for rule in routed.tolist() if len(rows) else ():
-            good = rows[self._plan.tests[rule].of_rows(batch, rows)]
+            good = rows[self._plan.verifiers[rule].of_rows(batch, rows)]
             found.append((good, np.full(len(good), rule, dtype=np.int64)))
         return found
 
@@ -164,7 +164,7 @@ class Matcher:
         places, first = np.unique(routed, return_index=True)
         bounds = np.append(first, len(routed)).tolist()
         good = [
-            self._plan.tests[place].of_rows(batch, rows[bounds[number] : bounds[number + 1]])
+            self._plan.verifiers[place].of_rows(batch, rows[bounds[number] : bounds[number + 1]])
             for number, place in enumerate(places.tolist())
         ]
         held = np.concatenate(good) if good else np.zeros(0, dtype=np.bool_)

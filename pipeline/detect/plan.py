@@ -19,7 +19,7 @@ from pipeline.detect.columnar import KEYWORDS, Ints, Mask
 from pipeline.detect.index import Index, RawIndex
 from pipeline.detect.routed import Routed
 from pipeline.detect.tree import FALSE, TRUE, Const, Leaf, Node, leaves, rebuild
-from pipeline.detect.verify import Test
+from pipeline.detect.verify import Verifier
 
 OTHER: Final = "\ud800other"
 UNKNOWN: Final = "\ud800unknown"
@@ -49,7 +49,7 @@ class Plan:
     def __init__(self, routed: Sequence[Routed]) -> None:
         self.routed = tuple(routed)
         self.rules = np.array([each.rule for each in routed], dtype=np.int64)
-        self.tests = [Test(each.whole) for each in routed]
+        self.verifiers = [Verifier(each.whole) for each in routed]
         self.keys = _key_columns(routed)
         inside = (any(_folds(leaf, self.keys) for leaf in leaves(each.tree)) for each in routed)
         self._inside = np.fromiter(inside, np.bool_, len(self.routed))

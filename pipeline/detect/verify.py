@@ -16,14 +16,13 @@ import numpy as np
 from pipeline.detect.columnar import KEYWORDS, Batch, Column, Ints, Mask, Record, Texts, raw
 from pipeline.detect.question import question
 from pipeline.detect.reference import refers
-from pipeline.detect.tree import REF_OPS, And, Const, Leaf, Node, Not, Or, leaves
+from pipeline.detect.tree import REF_OPS, And, Const, Leaf, Node, Not, Or, all_of, any_of, leaves
 
 Holds = Callable[[Record], bool]
 FEW: Final = 24
-_FOLDED: Final = frozenset({"eq", "contains", "startswith", "endswith", "like"})
 
 
-class Test:
+class Verifier:
     """One node of a tree, ready to be asked."""
 
     def __init__(self, node: Node) -> None:
@@ -42,16 +41,25 @@ class Test:
         return names.pop()
 
     @cached_property
-    def children(self) -> Sequence[Test]:
-        """Cheap ones first; those that read one column together are one."""
+    def children(self) -> Sequence[Verifier]:
+        """Those that read one column together are one; it comes before what reads several."""
         if isinstance(self.node, Not):
-            return (Test(self.node.child),)
+            return (Verifier(self.node.child),)
         if not isinstance(self.node, And | Or):
             return ()
-        made = [Test(child) for child in self.node.children]
-        return sorted(
-            made, key=lambda test: (test.column is None, sum(1 for _ in leaves(test.node)))
-        )
+        several: list[Verifier] = []
+        single: dict[str, list[Node]] = {}
+        for child in self.node.children:
+            made = Verifier(child)
+            if made.column is None:
+                several.append(made)
+            else:
+                single.setdefault(made.column, []).append(child)
+        if len(single) == 1 and not several:  # a column of lists, asked row by row
+            return tuple(map(Verifier, self.node.children))
+        join = all_of if isinstance(self.node, And) else any_of
+        ones = sorted(map(join, single.values()), key=lambda node: sum(map(_cost, leaves(node))))
+        return (*map(Verifier, ones), *several)
 
     def of_rows(self, batch: Batch, rows: Ints) -> Mask:
         """For each of the rows, whether it holds."""
