@@ -71,9 +71,11 @@ class Automaton:
 
 
 class RawScanner:
-    """Literals whatever the case of their ASCII letters."""
+    """Literals whatever the case of their ASCII letters. None may hold a NUL: Hyperscan would end there."""
 
     def __init__(self, literals: Sequence[bytes]) -> None:
+        if any(b"\0" in each for each in literals):
+            raise ValueError("a literal with a NUL")
         self._lengths = np.array([len(each) for each in literals], dtype=np.int64)
         self._database: Any = hyperscan.Database()
         self._database.compile(

@@ -8,6 +8,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -29,14 +30,26 @@ from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import load_products
 from pipeline.settings.places import config_dir
 
+WHERE = {"user.name": ("abc", "éa")}  # of a second rule: it makes a key of that column
+
 
 def matched(tree: Node, table: pa.Table) -> list[bool]:
-    """What the matcher says of each row. All rows again and again, so that the ways for many are taken too."""
-    matcher = Matcher(Plan([Routed(0, {}, tree)]))
-    few, _ = matcher.match(table)
-    many, _ = matcher.match(pa.concat_tables([table] * 30))
-    assert many.tolist() == [row + table.num_rows * n for n in range(30) for row in few.tolist()]
-    return [row in set(few.tolist()) for row in range(table.num_rows)]
+    """What the matcher says of each row. All rows again and again, so that the ways for many are taken
+    too; and as a second rule, held to `WHERE`."""
+    matcher = Matcher(Plan([Routed(0, {}, tree), Routed(1, WHERE, tree)]))
+    held = Routed(1, WHERE, tree).whole
+    few = pairs(matcher, table)
+    assert {row for row, rule in few if rule} == {
+        place for place, row in enumerate(table.to_pylist()) if holds(held, row)
+    }
+    many = pairs(matcher, pa.concat_tables([table] * 30))
+    assert many == {(row + table.num_rows * n, rule) for n in range(30) for row, rule in few}
+    return [(row, 0) in few for row in range(table.num_rows)]
+
+
+def pairs(matcher: Matcher, table: pa.Table) -> set[tuple[int, int]]:
+    rows, rules = matcher.match(table)
+    return set(zip(rows.tolist(), rules.tolist(), strict=True))
 
 
 def test_every_windows_rule_gives_the_oracle_s_answer_on_real_events(
@@ -61,21 +74,9 @@ def test_every_windows_rule_gives_the_oracle_s_answer_on_real_events(
 ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "1"))  # `make fuzz`
 FIELDS = ("user.name", "process.command_line", "thapcanh.odd", "source.ip")
 WORDS = (
-    "a",
-    "A",
-    "ab",
-    "İx",
-    "ς",
-    "Σ",
-    "é",
-    "e\u0301",
-    "10.1.2.3",
-    "::ffff:10.1.2.3",
-    "7",
-    "*",
-    "\\",
-    "",
-)
+    "abc", "ABC", "a", "b", "İxy", "ςσ", "ΣΣς", "éa", "e\u0301a", "\u212aey", "key", "10.1.2.3", "::ffff:10.1.2.3",
+    "7", "*", "\\", "",
+)  # fmt: skip
 word = st.lists(st.sampled_from(WORDS), max_size=3).map("".join)
 literal = st.builds(
     lambda field, op, text, cased: Leaf(field, op, text if cased else fold(text), cased),
@@ -87,10 +88,16 @@ other = st.one_of(
         Leaf, st.sampled_from(FIELDS), st.just("cidr"), st.sampled_from(("10.0.0.0/8", "::/0"))
     ),
     st.builds(
-        Leaf, st.sampled_from(FIELDS), st.just("re"), st.sampled_from(("(?i)a.*b", "^7$", r"\S"))
+        Leaf,
+        st.sampled_from(FIELDS),
+        st.just("re"),
+        st.sampled_from(("(?i)a.*b", "^7$", r"\S", "(?i)(key|abc)", "éa|σσ")),
     ),
     st.builds(
-        Leaf, st.sampled_from(FIELDS), st.just("like"), st.sampled_from(("a*b", "?", r"\**", "*ς"))
+        Leaf,
+        st.sampled_from(FIELDS),
+        st.just("like"),
+        st.sampled_from(("a*b", "?", r"\**", "*σσ", "abc*key", "*ab?*")),
     ),
     st.builds(Leaf, st.sampled_from(FIELDS), st.sampled_from(("lt", "gte")), st.just("7")),
     st.builds(
@@ -118,7 +125,8 @@ event = st.fixed_dictionaries(
         | st.sampled_from(("10.1.2.3", "::ffff:10.1.2.3", "127.13.113X.161", "10.1.2")),
         "thapcanh.extra": st.none()
         | st.dictionaries(st.just("thapcanh.odd"), word).map(lambda d: list(d.items())),
-        "event.original": word,
+        "event.original": word
+        | word.map(lambda text: orjson.dumps({"a": text, "b": [1e3]}).decode()),
     }
 )
 SCHEMA = pa.schema(
@@ -150,9 +158,7 @@ def test_a_literal_is_found_where_its_operator_says_in_every_short_text(
     table = pa.table({"user.name": short})
     every = [Leaf("user.name", op, text if cased else fold(text), cased) for text in short]
     matcher = Matcher(Plan([Routed(place, {}, leaf) for place, leaf in enumerate(every)]))
-    rows, rules = matcher.match(table)
-    found = set(zip(rows.tolist(), rules.tolist(), strict=True))
-    assert found == {
+    assert pairs(matcher, table) == {
         (place, rule)
         for place, row in enumerate(table.to_pylist())
         for rule, leaf in enumerate(every)

@@ -6,6 +6,7 @@ import os
 import random
 import sys
 import unicodedata
+from html.entities import html5
 
 import orjson
 import pyarrow as pa
@@ -122,6 +123,37 @@ def test_no_letter_but_those_known_stands_for_a_plain_one() -> None:
         }
         if any(is_plain(one) for form in forms for one in form if one.isascii()):
             assert letter in hidden or fold(letter) == letter, hex(point)
+
+
+def candidates(keyword: str, *originals: str) -> list[int]:
+    index = RawIndex([*leaves(required(Leaf(None, "contains", keyword)))])
+    rows, _, hiding = index.hits(pa.array(originals, pa.large_string()))
+    return sorted({*rows.tolist(), *hiding.tolist()})
+
+
+@pytest.mark.parametrize(
+    "letter", [chr(point) for point in range(0x20, 0x7F) if is_plain(chr(point))]
+)
+def test_each_plain_letter_is_looked_for_however_json_or_xml_writes_it(letter: str) -> None:
+    keyword = fold(f"qqq{letter}qqq")
+    entities = [name for name, text in html5.items() if text == letter and name.endswith(";")]
+    ways = [
+        f"\\u{ord(letter):04x}",
+        f"\\u{ord(letter):04X}",
+        f"&#{ord(letter)};",
+        f"&#x{ord(letter):x};",
+        letter,
+    ]
+    originals = [f'["qqq{way}qqq"]' for way in ways[:2]]
+    originals += [f"<a>qqq{way}qqq</a>" for way in (*ways[2:], *(f"&{name}" for name in entities))]
+    for original in originals:
+        assert any(keyword in fold(text) for text in record_values(original)), original
+    assert candidates(keyword, "other", *originals) == [n + 1 for n in range(len(originals))]
+
+
+@pytest.mark.parametrize("number", ["1000", "100000000000000000000", "1.5", "1e+22", "-0.001"])
+def test_a_keyword_that_a_number_may_be_is_sought_in_every_record(number: str) -> None:
+    assert required(Leaf(None, "contains", number)) == TRUE
 
 
 word = st.text(alphabet="abkAIs09.e+- _:%|{}<>&'\"/\\;`éσ", min_size=1, max_size=9)
