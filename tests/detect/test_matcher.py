@@ -180,3 +180,21 @@ def test_a_range_holds_addresses_however_they_are_written_and_nothing_else(
 ) -> None:
     table = pa.table({"source.ip": [address]})
     assert matched(Leaf("source.ip", "cidr", "127.0.0.0/8"), table) == [within]
+
+
+def test_letters_with_marks_of_their_own_are_found_as_composed_ones() -> None:
+    table = pa.table(
+        {
+            "user.name": ["E\u0301a", "éa", "ea", None],
+            "file.path": ["xe\u0301ab", "XÉAB", "eab", "y"],
+        }
+    )
+    matcher = Matcher(
+        Plan(
+            [
+                Routed(0, WHERE, Leaf("user.name", "exists")),
+                Routed(1, {}, Leaf("file.path", "contains", "éab")),
+            ]
+        )
+    )
+    assert pairs(matcher, table) == {(0, 0), (1, 0), (0, 1), (1, 1)}
