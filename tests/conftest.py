@@ -68,6 +68,14 @@ def postgres_url() -> Iterator[str]:
         cluster.stop()
 
 
+@pytest.fixture(scope="session")
+def elasticsearch_url() -> Iterator[str]:
+    """A real node of this run; ELASTICSEARCH_URL names one that is up already."""
+    from support import elasticsearch
+
+    yield from elasticsearch.session_node()
+
+
 _numbers = count(1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,6 @@ from pipeline.model import events
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import OPERATOR, Scope
-
-if TYPE_CHECKING:
-    from pipeline.store.base import SearchableStore
 
 event = typer.Typer(no_args_is_help=True, help="Events in the store.")
 _COLUMNS = ("id", "time", "agency", "dataset", "text")
@@ -58,12 +55,11 @@ def event_search(
     with opened(home) as here:
         check_agency(here.state, OPERATOR, agency)
         scope = Scope.of(agency) if agency else scope_for(OPERATOR, "event.search")
-        store = cast("SearchableStore", here.store)
         if count:
-            number = store.count(query, scope=scope, when=when)
+            number = here.store.count(query, scope=scope, when=when)
             show_one({"count": number}, as_json=as_json)
             return
-        page = store.search(query, scope=scope, when=when, limit=limit, after=after)
+        page = here.store.search(query, scope=scope, when=when, limit=limit, after=after)
     items = list(page.documents) if as_json else [_line(document) for document in page.documents]
     show_list(items, as_json=as_json, columns=_COLUMNS, following=page.next)
     if not items and since != "0" and not as_json:

@@ -135,10 +135,12 @@ def show(home: Home = None, as_json: Json = False) -> None:
 def run(home: Home = None, as_json: Json = False) -> None:
     """Delete now what has reached its age, rather than at night."""
     from pipeline.serve.retention import run_now
+    from pipeline.store.base import Upkeep
 
     with opened(home) as here:
         done = run_now(here.state, here.store, OPERATOR, here.settings.retention, now=utc_now())
-        here.store.sweep(utc_now())
+        if isinstance(here.store, Upkeep):
+            here.store.sweep(utc_now())
     show_list(
         [
             {"agency": one.agency, "before": one.before, "reason": one.reason, "events": gone}

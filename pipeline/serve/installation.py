@@ -6,7 +6,7 @@ Layout of a home::
     state.sqlite      tables, unless the state is elsewhere
     keys/             the installation's key, mode 700
     spool/<node>/     records on their way
-    lake/             events
+    lake/             events, unless the store is elsewhere
     cache/            compiled rule sets; may be deleted
     log/  run/        logs of roles; locks and marks of running ones
 """
@@ -27,7 +27,7 @@ from pipeline.state.migrate import upgrade
 from pipeline.state.state import State
 
 if TYPE_CHECKING:
-    from pipeline.store.lake import Lake
+    from pipeline.store.base import SearchableStore
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,19 @@ class Installation:
     key: bytes
 
     @cached_property
-    def store(self) -> Lake:
+    def store(self) -> SearchableStore:
+        """The store that `store.kind` names."""
+        chosen = self.settings.store
+        if chosen.kind == "elasticsearch":
+            from pipeline.store.elasticsearch.store import ElasticsearchStore
+
+            return ElasticsearchStore(
+                chosen.elasticsearch, self.state,
+                resend_days=chosen.resend_days, seconds=chosen.search_seconds,
+            )  # fmt: skip
         from pipeline.store.lake import Lake
         from pipeline.store.lake_search import Limits
 
-        chosen = self.settings.store
         limits = Limits(chosen.search_seconds, chosen.search_bytes, chosen.search_threads)
         return Lake(self.settings.lake, self.state, resend_days=chosen.resend_days, limits=limits)
 

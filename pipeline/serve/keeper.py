@@ -25,6 +25,7 @@ from pipeline.serve.installation import Installation
 from pipeline.serve.retention import Floors, Order, agencies_of, dispose, due, under_pressure
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.tables.lake import LakeFile
+from pipeline.store.base import Upkeep
 
 DISK_ALARM: Final = "disk"
 RETENTION_ALARM: Final = "retention"
@@ -77,10 +78,12 @@ class Keeper:
             self._carry_out(self._orders.popleft(), now)
         elif now >= self._sweep_due:
             self._sweep_due = now + _SWEEP
-            self._here.store.sweep(now)
+            if isinstance(self._here.store, Upkeep):
+                self._here.store.sweep(now)
         elif now >= self._merge_due:
             # One merge, so that a batch waits a few seconds at the most; at once again while there is more.
-            merged = self._here.store.compact(now, most=1)
+            store = self._here.store
+            merged = store.compact(now, most=1) if isinstance(store, Upkeep) else 0
             self._merge_due = now if merged else now + _MERGE
         return bool(self._orders)
 

@@ -51,11 +51,28 @@ class StateSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoreSettings:
-    """`kind` lake keeps events as Parquet under the home folder. Days of receipts that a resend is
-    looked up over. One search may take so many seconds, bytes of what it gathers, and threads."""
+class ElasticsearchSettings:
+    """The cluster of `kind` elasticsearch. `ca` is the path of its authority's certificate; `api_key` and
+    `password` are references. Seconds of one request, and of trying before a commit is put off."""
 
-    kind: Literal["lake"] = "lake"
+    hosts: tuple[str, ...] = ()
+    ca: str = ""
+    api_key: str = ""
+    user: str = ""
+    password: str = ""
+    compress: bool = False
+    timeout: float = 30.0
+    patience: float = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreSettings:
+    """`kind` lake keeps events as Parquet under the home folder, elasticsearch in a cluster. Days of receipts
+    that a resend is looked up over. One search may take so many seconds, bytes of what it gathers, and
+    threads (the lake's)."""
+
+    kind: Literal["lake", "elasticsearch"] = "lake"
+    elasticsearch: ElasticsearchSettings = field(default_factory=ElasticsearchSettings)
     resend_days: int = 10
     search_seconds: float = 30.0
     search_bytes: int = 268_435_456

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from pipeline.model.detections import Window
 from pipeline.model.records import DeadLetter, Settled
@@ -130,3 +130,14 @@ class SearchableStore(Store, Protocol):
 
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """Delete the agency's events received before `moment`, save held ones; how many went."""
+
+
+@runtime_checkable
+class Upkeep(Protocol):
+    """What a store on our own disk needs besides; a cluster looks after itself."""
+
+    def sweep(self, now: datetime) -> int:
+        """Remove files that nobody names any more; how many went."""
+
+    def compact(self, now: datetime, *, most: int = 1_000) -> int:
+        """Merge small files, at most so many times; how many went."""

@@ -26,9 +26,8 @@ from pipeline.normalise.guard import Guard
 from pipeline.normalise.product import Product
 from pipeline.state.state import State
 from pipeline.state.tables.register import Source
-from pipeline.store.base import Commit
+from pipeline.store.base import Commit, Store
 from pipeline.store.columns import concat
-from pipeline.store.lake import Lake
 from pipeline.store.seen import note_seen
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ _UNGUARDED: Final = Guard()
 
 def settle_once(
     reader: SpoolReader,
-    store: Lake,
+    store: Store,
     state: State,
     products: Mapping[str, Product],
     *,

@@ -15,18 +15,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from pipeline.model import events
-from pipeline.model.clock import from_micros
 from pipeline.model.detections import Window
-from pipeline.model.errors import ConflictError, DamagedError
+from pipeline.model.errors import DamagedError
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.state.tables.intake import DeadLetterRow, FileRange, Node, Settlement
 from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
-from pipeline.store import lake_compact, lake_delete, lake_manifest, superseding
+from pipeline.store import lake_compact, lake_delete, lake_manifest, settlement, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, damaged, open_parquet, write_file
@@ -55,8 +52,7 @@ class Lake:
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
         """See `base.Store`. ConflictError when the commit does not begin where the last one ended."""
-        if commit.first != self.watermark().get(commit.node, 0) + 1:
-            raise _overtaken(commit)
+        settlement.check_next(self._state, commit)
         written: list[tuple[Written, bool]] = []
         known = 0
         marks: dict[str, str] = {}
@@ -77,28 +73,17 @@ class Lake:
         )  # fmt: skip
         step("commit.before")
         with self._state.begin() as session:
-            last = session.scalar(
-                sa.select(sa.func.max(Settlement.last)).where(Settlement.node == commit.node)
-            )
-            if (last or 0) + 1 != commit.first:
-                raise _overtaken(commit)
-            if session.get(Node, commit.node) is None:
-                session.add(Node(id=commit.node, kind="collect", created=now))
-                session.flush()
+            settlement.begin(session, commit, now)
             for one, resendable in written:
                 lake_manifest.record(session, one, resendable=resendable, now=now)
             superseding.mark(session, marks, now)
-            _settle(session, commit, settled, now)
+            settlement.settle(session, commit, settled, now)
         step("commit.after")
         return settled
 
     def watermark(self) -> dict[str, int]:
         """See `base.Store`."""
-        with self._state.read() as session:
-            rows = session.execute(
-                sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
-            )
-            return {node: last for node, last in rows}  # noqa: C416 - a result of rows is no mapping
+        return settlement.watermark(self._state)
 
     def scan(
         self,
@@ -276,36 +261,6 @@ class Lake:
                     continue
                 self._known.add(day_of(file.last_created), ids)
         self._known.forget_before(oldest)
-
-
-def _overtaken(commit: Commit) -> ConflictError:
-    return ConflictError(
-        "these receipts are settled already, or others before them are not",
-        where=f"node {commit.node}", got=f"{commit.first} to {commit.last}",
-    )  # fmt: skip
-
-
-def _settle(session: Session, commit: Commit, settled: Settled, now: datetime) -> None:
-    session.add(
-        Settlement(
-            node=settled.node, first=settled.first, last=settled.last, stored=settled.stored,
-            known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
-        )
-    )  # fmt: skip
-    session.add_all(
-        DeadLetterRow(
-            node=commit.node, sequence=letter.sequence, source=letter.source, agency=letter.agency,
-            cause=letter.cause, message=letter.message, received=from_micros(letter.received),
-            event=letter.event, body=letter.body or None,
-        )
-        for letter in commit.dead
-    )  # fmt: skip
-    session.add_all(
-        FileRange(
-            source=source, fingerprint=fingerprint, start=start, stop=stop, node=commit.node, at=now
-        )
-        for source, fingerprint, start, stop in commit.files
-    )
 
 
 def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:

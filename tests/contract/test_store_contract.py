@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
 
 from pipeline.model.detections import Window
@@ -21,7 +22,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.lake import Hold
 from pipeline.store.base import ALL_TIME, SearchableStore, TimeRange
 
-STORES = ("lake",)
+STORES = ("lake", "elasticsearch")
 ALL = Scope.everything()
 
 
@@ -41,6 +42,8 @@ def store(
         from pipeline.store.lake import Lake
 
         opened: SearchableStore = Lake(tmp_path / "lake", state)
+    else:
+        opened = empty_store(request.getfixturevalue("elasticsearch_url"), state)
     yield opened
     opened.close()
 

@@ -1,0 +1,122 @@
+"""A client of the cluster, and its errors in our words.
+
+The client retries nothing by itself: it would send documents again that the cluster has taken. Answers are
+read by orjson. A cluster that does not answer is `ServiceAwayError`; one that answers in parts (failed shards, a
+search that timed out) too: an answer of a part is never passed on as the whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pipeline.model.errors import LimitError, ServiceAwayError, UsageError
+from pipeline.settings.secrets import read_secret
+from pipeline.settings.values import ElasticsearchSettings
+
+_REMEDY = "nothing accepted is lost, the work is tried again; thapcanh doctor says more"
+
+
+def connect(settings: ElasticsearchSettings) -> Any:
+    """An `elasticsearch.Elasticsearch`. UsageError when the settings cannot be used."""
+    import orjson
+    from elasticsearch import Elasticsearch
+    from elasticsearch.serializer import JsonSerializer
+
+    class Quick(JsonSerializer):
+        def json_loads(self, data: Any) -> Any:
+            return orjson.loads(data)
+
+    if not settings.hosts:
+        raise UsageError(
+            "no host of Elasticsearch is named", where="store.elasticsearch.hosts",
+            expected="a list such as [https://es-1.example:9200]",
+        )  # fmt: skip
+    options: dict[str, Any] = {}
+    if settings.ca:
+        options["ca_certs"] = settings.ca
+    if settings.api_key:
+        options["api_key"] = read_secret(settings.api_key, "store.elasticsearch.api_key")
+    elif settings.user:
+        secret = read_secret(settings.password, "store.elasticsearch.password")
+        options["basic_auth"] = (settings.user, secret)
+    try:
+        return Elasticsearch(
+            list(settings.hosts), max_retries=0, retry_on_timeout=False,
+            request_timeout=settings.timeout, http_compress=settings.compress,
+            serializers={"application/vnd.elasticsearch+json": Quick(), "application/json": Quick()},
+            **options,
+        )  # fmt: skip
+    except (ValueError, OSError) as error:
+        raise UsageError(
+            "the settings of Elasticsearch cannot be used", where="store.elasticsearch",
+            got=str(error), expected="hosts such as https://es-1.example:9200",
+        ) from error  # fmt: skip
+
+
+@contextmanager
+def speaking(what: str) -> Iterator[None]:
+    """Errors of the client, within, become ours."""
+    from elasticsearch import ApiError, TransportError
+
+    try:
+        yield
+    except ApiError as error:
+        raise refusal(what, error.meta.status, error.body) from error
+    except TransportError as error:
+        raise ServiceAwayError(
+            "Elasticsearch does not answer", where=what, got=str(error).splitlines()[0][:200],
+            remedy=_REMEDY,
+        ) from error  # fmt: skip
+
+
+def refusal(what: str, status: int, body: Any) -> Exception:
+    """What the cluster said no to: too much of us, or something that must be mended there."""
+    reason = reason_of(body)
+    if status == 400 and any(
+        sign in reason
+        for sign in ("too_many", "TooMany", "too many", "max_nested_depth", "maxClause")
+    ):
+        return LimitError(
+            "Elasticsearch cannot take a search so wide", where=what, got=reason[:200],
+            remedy="narrow it: fewer wildcards, more letters beside each",
+        )  # fmt: skip
+    return ServiceAwayError(
+        f"Elasticsearch refuses with {status}", where=what, got=reason[:300], remedy=_REMEDY
+    )
+
+
+def reason_of(body: Any) -> str:
+    """The root cause of an error's body, in a line."""
+    if not isinstance(body, Mapping):
+        return str(body)[:300]
+    error = body.get("error", body)
+    if not isinstance(error, Mapping):
+        return str(error)[:300]
+    found: list[str] = []
+    while isinstance(error, Mapping):
+        causes = error.get("failed_shards") or error.get("root_cause") or []
+        found.append(f"{error.get('type', '')}: {error.get('reason', '')}")
+        inner = error.get("caused_by")
+        if inner is None and causes:
+            first = causes[0]
+            inner = first.get("reason") if isinstance(first.get("reason"), Mapping) else None
+        error = inner
+    return "; ".join(dict.fromkeys(found))[:600]
+
+
+def whole(answer: Mapping[str, Any], what: str) -> Mapping[str, Any]:
+    """The answer of a search, if it is all of it."""
+    shards = answer.get("_shards") or {}
+    if answer.get("timed_out") or shards.get("failed") or answer.get("terminated_early"):
+        failures = shards.get("failures") or [{}]
+        got = (
+            "it timed out" if answer.get("timed_out") else reason_of(failures[0].get("reason", {}))
+        )
+        raise ServiceAwayError(
+            "Elasticsearch answered in part only", where=what,
+            got=f"{shards.get('failed', 0)} of {shards.get('total', 0)} shards failed: {got}",
+            remedy=_REMEDY,
+        )  # fmt: skip
+    return answer

@@ -1,0 +1,62 @@
+"""How the cluster is: whether it answers, takes documents, and has the template of this program.
+
+Out: a `Health`; a note says what is wrong and what to do. A fresh cluster without a template is well: the first
+commit puts it there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.model.errors import ThapCanhError
+from pipeline.store.base import Health
+from pipeline.store.elasticsearch import templates
+from pipeline.store.elasticsearch.client import speaking
+
+
+def health_of(client: Any) -> Health:
+    try:
+        with speaking("_cluster/health"):
+            return _looked(client)
+    except ThapCanhError as error:
+        return Health("away", [str(error)])
+
+
+def _looked(client: Any) -> Health:
+    cluster = client.cluster.health(timeout="5s")
+    notes = []
+    if cluster["status"] == "red":
+        notes.append(
+            f"shards of the cluster are missing ({cluster['unassigned_shards']} unassigned): "
+            "GET _cluster/allocation/explain says why; until then searches and runs wait"
+        )
+    there = templates.present(client)
+    if there is not None and not templates.is_current(there):
+        notes.append(
+            "the index template is another program's: thapcanh store init shows the difference"
+        )
+    settings = client.indices.get_settings(
+        index=templates.PATTERN,
+        name="index.blocks.*",
+        ignore_unavailable=True,
+        allow_no_indices=True,
+    )
+    blocked = sorted(
+        name
+        for name, found in settings.items()
+        if found.get("settings", {}).get("index", {}).get("blocks")
+    )
+    if blocked:
+        notes.append(
+            f"{', '.join(blocked[:3])} take{'s' if len(blocked) == 1 else ''} no documents (index.blocks): make "
+            "room on the cluster's disks, then set index.blocks.read_only_allow_delete to null"
+        )
+    stats = client.indices.stats(index=templates.PATTERN, metric=["docs", "store"])["_all"][
+        "primaries"
+    ]
+    figures = {
+        "indices": len(settings) or 0,
+        "events": stats.get("docs", {}).get("count", 0),
+        "bytes": stats.get("store", {}).get("size_in_bytes", 0),
+    }
+    return Health("degraded" if notes else "ok", notes, figures)
