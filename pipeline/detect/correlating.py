@@ -64,10 +64,12 @@ def correlate(
     *,
     run: str,
     now: datetime,
+    gone: Sequence[Stored] = (),
     columns: Columns = MappingProxyType({}),
 ) -> Correlated:
-    """Keep the hits that correlations read, and bring the correlations up to date with them. `columns`
-    says under which column people find what a rule calls a field."""
+    """Keep the hits that correlations read, and bring the correlations up to date with them. `gone` are
+    matches that are kept no more: what they had helped to decide is decided anew. `columns` says under
+    which column people find what a rule calls a field."""
     asked = {base for c in correlations for base in c.bases()}
     fresh = [_stored(hit) for hit in hits if hit.match.rule in asked and hit.values is not None]
     for part in sorted_by_retention(fresh, retention(correlations)):
@@ -77,8 +79,12 @@ def correlate(
     for correlation in correlations:
         bases = correlation.bases()
         new = [m for m in fresh if m.rule in bases] + _due(session, correlation, to_micros(now))
-        if new:
-            judged = _judge(session, correlation, new, facts, columns, now)
+        lost = [m for m in gone if m.rule in bases]
+        if new or lost:
+            judged = _judge(
+                session, correlation, new + lost, facts, columns, now,
+                undo=correlation.undoable or bool(lost),
+            )  # fmt: skip
             found += judged.hits
             undone += judged.undone
     return Correlated(tuple(found), tuple(undone))
@@ -128,8 +134,10 @@ def _judge(
     facts: Mapping[str, RuleFacts],
     columns: Columns,
     now: datetime,
+    *,
+    undo: bool,
 ) -> Correlated:
-    """Decide anew what the new matches can decide."""
+    """Decide anew what the new matches can decide; with `undo`, take back what does not hold any more."""
     routes, reach = correlation.routes(), correlation.reach
     groups: set[Group] | None = None
     chosen = None
@@ -154,7 +162,7 @@ def _judge(
         and _within(near, part.match.time)
     ]
     undone: list[Undone] = []
-    if correlation.undoable:
+    if undo:
         held = {(part.match.event, part.agency, part.entity) for part in parts}
         oldest = to_micros(now - LATENESS)  # beyond it, what decided may be forgotten already
         spans = [(max(a, oldest), b) for a, b in near if b >= oldest]

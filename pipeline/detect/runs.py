@@ -30,6 +30,7 @@ from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
 from pipeline.detect.hiding import keep_hidden
 from pipeline.detect.packing import pack, prune
+from pipeline.detect.superseded import forget, superseded, take_back
 from pipeline.detect.window import Slice, Tallies, next_window, slices
 from pipeline.detect.withdraw import withdraw
 from pipeline.model import events
@@ -260,9 +261,11 @@ class _Job:
         step("run.begun")
         try:
             hits, tallies = self._scan(store)
+            correlations = self.evaluator.correlations
+            gone = superseded(self.state, store, self.window, correlations)
             step("run.matched")
             applied = Applied()
-            pieces = slices(self.window, hits, self.limits.matches)
+            pieces = slices(self.window, hits, self.limits.matches, gone)
             for place, piece in enumerate(pieces, 1):
                 one = self._commit(piece, tallies, last=place == len(pieces))
                 applied = Applied(
@@ -354,12 +357,16 @@ class _Job:
         if self.evaluator.correlations:
             lock_findings(session)  # first: two writers must see each other's stored matches
             made = correlate(
-                session, self.evaluator.correlations, matched, facts,
-                run=self.run, now=now, columns=self.evaluator.names,
+                session, self.evaluator.correlations, matched, facts, run=self.run, now=now,
+                gone=forget(session, piece.gone, self.evaluator.correlations),
+                columns=self.evaluator.names,
             )  # fmt: skip
             withdraw(session, made.undone, facts, now=now)
             hits += [hit for hit in made.hits if hit.match.rule not in self.evaluator.silent]
-        return apply_hits(session, hits, facts, run=self.run, now=now)
+        applied = apply_hits(session, hits, facts, run=self.run, now=now)
+        if piece.gone:
+            take_back(session, piece.gone, facts, now=now)
+        return applied
 
     def _fail(self, text: str) -> None:
         with self.state.begin() as session:

@@ -12,7 +12,7 @@ Invariant: a match is kept as long as an event that is late within the allowance
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -93,6 +93,52 @@ def load(
 
 
 _MAX_SPANS: Final = 50
+
+
+def holds(session: Session, gone: Mapping[str, int], rules: set[str]) -> set[str]:
+    """Of the events (hex id → time in microseconds), those of which a match of the rules is kept."""
+    found: set[str] = set()
+    for blob in _near(session, gone, rules):
+        found.update(m.event for m in decode(blob.body) if m.event in gone and m.rule in rules)
+    return found
+
+
+def drop(session: Session, gone: Mapping[str, int], rules: set[str]) -> list[Stored]:
+    """Keep no match of the rules by these events any more; the matches that went. Under `lock_findings`."""
+    went: list[Stored] = []
+    for blob in _near(session, gone, rules):
+        rows = list(decode(blob.body))
+        left = [m for m in rows if m.event not in gone or m.rule not in rules]
+        if len(left) == len(rows):
+            continue
+        went += [m for m in rows if m.event in gone and m.rule in rules]
+        if left:
+            blob.body, blob.rows = _encode(left), len(left)
+        else:
+            session.delete(blob)
+    session.flush()
+    return went
+
+
+def _near(session: Session, gone: Mapping[str, int], rules: set[str]) -> Iterator[MatchBlob]:
+    """The blobs that may hold matches of the rules by these events."""
+    seen: set[int] = set()
+    spans = merged((time, time) for time in gone.values())
+    for start in range(0, len(spans), _MAX_SPANS):
+        held = sa.or_(
+            *(
+                sa.and_(
+                    MatchBlob.last_time >= from_micros(first),
+                    MatchBlob.first_time <= from_micros(last),
+                )
+                for first, last in spans[start : start + _MAX_SPANS]
+            )
+        )
+        chosen = sa.select(MatchBlob.id, MatchBlob.rules).where(held).order_by(MatchBlob.id)
+        for id_, of_rules in session.execute(chosen).all():
+            if id_ not in seen and rules.intersection(of_rules):
+                seen.add(id_)
+                yield session.get_one(MatchBlob, id_)
 
 
 def merged(spans: Iterable[Span]) -> list[Span]:

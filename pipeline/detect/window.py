@@ -1,6 +1,6 @@
 """What a run takes on, and in which pieces it commits. Pure.
 
-A window is `(cursor, watermark]` of every node, bounded in size; matches of one transaction are
+A window is `(cursor, watermark]` of every node, bounded in size; matches of one transaction (and superseded events) are
 bounded too, so that a storm makes more transactions, never a long one. A cut never parts the
 matches of one event.
 """
@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from pipeline.detect.findings import Hit
+from pipeline.detect.superseded import Gone
 from pipeline.model import events
 from pipeline.model.detections import Window
 
@@ -20,10 +21,12 @@ Spans = dict[str, tuple[int, int]]
 
 
 class Slice(msgspec.Struct, frozen=True):
-    """Half-open spans `(after, upto]` by node, and the hits within them."""
+    """Half-open spans `(after, upto]` by node, the hits within them, and the superseded events whose
+    successors lie there."""
 
     spans: Spans
     hits: tuple[Hit, ...]
+    gone: tuple[Gone, ...] = ()
 
 
 def next_window(cursors: Mapping[str, int], watermark: Mapping[str, int], limit: int) -> Window:
@@ -45,27 +48,39 @@ def next_window(cursors: Mapping[str, int], watermark: Mapping[str, int], limit:
     return Window(dict(sorted(spans.items())))
 
 
-def slices(window: Window, hits: Sequence[Hit], limit: int) -> list[Slice]:
-    """The window in pieces of about `limit` hits, in order, each node's pieces without a gap."""
-    of_node: dict[str, list[Hit]] = {node: [] for node in window.spans}
+def slices(
+    window: Window, hits: Sequence[Hit], limit: int, gone: Sequence[Gone] = ()
+) -> list[Slice]:
+    """The window in pieces of about `limit` hits and superseded events, in order, each node's pieces
+    without a gap."""
+    of_node: dict[str, list[tuple[int, Hit | Gone]]] = {node: [] for node in window.spans}
     for hit in hits:
-        of_node[hit.match.node].append(hit)
+        of_node[hit.match.node].append((hit.match.sequence, hit))
+    for one in gone:
+        of_node[one.node].append((one.sequence, one))
     pieces: list[Slice] = []
     spans: Spans = {}
-    taken: list[Hit] = []
+    taken: list[Hit | Gone] = []
     for node, (after, upto) in window.spans.items():
         start, last = after, after
-        for hit in sorted(of_node[node], key=lambda h: h.match.sequence):
-            sequence = hit.match.sequence
+        for sequence, item in sorted(of_node[node], key=lambda pair: pair[0]):
             if len(taken) >= limit and sequence > last:
                 if sequence - 1 > start:
                     spans[node] = (start, sequence - 1)
-                pieces.append(Slice(spans, tuple(taken)))
+                pieces.append(_slice(spans, taken))
                 spans, taken, start = {}, [], sequence - 1
-            taken.append(hit)
+            taken.append(item)
             last = sequence
         spans[node] = (start, upto)
-    return [*pieces, Slice(spans, tuple(taken))]
+    return [*pieces, _slice(spans, taken)]
+
+
+def _slice(spans: Spans, items: Sequence[Hit | Gone]) -> Slice:
+    return Slice(
+        spans,
+        tuple(item for item in items if isinstance(item, Hit)),
+        tuple(item for item in items if isinstance(item, Gone)),
+    )
 
 
 class Tallies:

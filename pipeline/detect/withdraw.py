@@ -1,4 +1,5 @@
-"""What a late event undoes of a correlation's findings, within the transaction of a run.
+"""Findings lose events, within the transaction of a run: to a late event that undoes a correlation, or to a
+replay that replaces them.
 
 In: events that take part no more. Out: their findings without them. A finding that loses its middle
 becomes several, as if the event had never taken part; one that loses all stays, with a count of none,
@@ -17,10 +18,13 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.correlating import Undone
-from pipeline.detect.findings import COUNTER, MAX_SAMPLES, RuleFacts, free_id
+from pipeline.detect.findings import COUNTER, DEFAULT_QUIET, MAX_SAMPLES, RuleFacts, free_id
+from pipeline.detect.quiet import read_quiet
+from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.clock import to_micros
 from pipeline.state.state import next_number
 from pipeline.state.tables.detection import FindingEvent, FindingRow
+from pipeline.state.tables.rules import RuleRevision
 
 
 def withdraw(
@@ -41,11 +45,22 @@ def withdraw(
                 )
             )
         row.undone += len(gone)
-        _settle(session, row, facts[row.rule], now)
+        _settle(session, row, _quiet(session, row, facts), now)
     return sum(map(len, of_finding.values()))
 
 
-def _settle(session: Session, row: FindingRow, rule: RuleFacts, now: datetime) -> None:
+def _quiet(session: Session, row: FindingRow, facts: Mapping[str, RuleFacts]) -> timedelta:
+    """The rule's, be it of another schedule or switched off since."""
+    if row.rule in facts:
+        return timedelta(microseconds=facts[row.rule].quiet)
+    revision = session.get(RuleRevision, row.revision)
+    if revision is None:
+        return timedelta(microseconds=DEFAULT_QUIET)
+    (document,) = read_yaml(revision.text, row.rule)
+    return timedelta(seconds=read_quiet(document.value))
+
+
+def _settle(session: Session, row: FindingRow, quiet: timedelta, now: datetime) -> None:
     """Give the finding its first remaining episode, and each further one a finding of its own."""
     left = list(
         session.scalars(
@@ -59,11 +74,11 @@ def _settle(session: Session, row: FindingRow, rule: RuleFacts, now: datetime) -
     if not left:
         row.count, row.samples = 0, []
         return
-    first, *more = _episodes(left, timedelta(microseconds=rule.quiet))
+    first, *more = _episodes(left, quiet)
     for episode in more:
         number = next_number(session, COUNTER)
         other = FindingRow(
-            id=free_id(session, rule.id, row.agency, row.entity, episode[0].event.hex()),
+            id=free_id(session, row.rule, row.agency, row.entity, episode[0].event.hex()),
             rule=row.rule,
             revision=row.revision,
             agency=row.agency,

@@ -53,6 +53,7 @@ class Desk:
         self._touched: dict[str, Ticket] = {}
         self._alone: set[str] = set()  # opened in this batch, and nothing has come to them since
         self._drills: dict[str, bool] = {}
+        self._lost: dict[str, int] = {}  # events that findings of a ticket have lost
 
     def take(self, finding: FindingRow) -> None:
         link = self.session.get(TicketFinding, finding.id)
@@ -69,8 +70,9 @@ class Desk:
             if ticket.id in self._alone:
                 begin(self.session, ticket, now=self.now)
             else:
-                refresh(self.session, ticket, now=self.now)
+                refresh(self.session, ticket, now=self.now, lost=self._lost.get(ticket.id, 0))
         self._touched.clear()
+        self._lost.clear()
 
     def _is_drill(self, finding: FindingRow) -> bool:
         if finding.agency == CENTRE:  # each speaks of other agencies
@@ -274,6 +276,9 @@ class Desk:
 
     def _amend(self, finding: FindingRow, link: TicketFinding) -> None:
         ticket = self._ticket(link.ticket)
+        lost = finding.undone - link.undone
+        if lost:
+            self._lost[ticket.id] = self._lost.get(ticket.id, 0) + lost
         _copy(link, finding)
         self._touch(ticket)
         if link.gone:
@@ -324,4 +329,5 @@ def _copy(link: TicketFinding, finding: FindingRow) -> None:
     """What the link says of its finding, as it is now."""
     link.rank = Level(finding.level).rank
     link.first, link.last, link.events = finding.first, finding.last, finding.count
+    link.undone = finding.undone
     link.gone = bool(finding.merged_into) or not finding.count

@@ -1,7 +1,7 @@
 """What a ticket says of its findings: a function of their set, worked out anew after each change of it.
 
 In: a ticket whose findings have changed. Out: its first and last event, counts, severity, title, rule
-and entity; a line of the history when that is news: worse, earlier, another rule, or twice as much.
+and entity; a line of the history when that is news: worse, earlier, another rule, twice as much, or less.
 Invariant: the order in which findings came leaves no trace. Its revision does not move: nobody's work
 becomes stale by it.
 """
@@ -31,8 +31,11 @@ def begin(session: Session, ticket: Ticket, *, now: datetime) -> None:
     follow(session, ticket, now=now)
 
 
-def refresh(session: Session, ticket: Ticket, *, now: datetime, tell: bool = True) -> None:
-    """Bring the ticket's figures up to its findings. `tell` writes what is news into the history."""
+def refresh(
+    session: Session, ticket: Ticket, *, now: datetime, tell: bool = True, lost: int = 0
+) -> None:
+    """Bring the ticket's figures up to its findings. `tell` writes what is news into the history; that its
+    findings have `lost` events is, even where others took their place."""
     session.flush()
     living = (TicketFinding.ticket == ticket.id, TicketFinding.gone.is_(False))
     found = session.execute(
@@ -50,9 +53,9 @@ def refresh(session: Session, ticket: Ticket, *, now: datetime, tell: bool = Tru
         ticket.first, ticket.last, ticket.rules = found.first, found.last, found.rules
         _name(session, ticket, living)
     ticket.priority = of_ticket(session, ticket).points
-    if tell and _figures(ticket) != before:
+    if tell and (lost or _figures(ticket) != before):
         ticket.changed = now
-        _tell(session, ticket, before, now)
+        _tell(session, ticket, before, now, lost)
     follow(session, ticket, now=now)
 
 
@@ -78,17 +81,22 @@ def _name(session: Session, ticket: Ticket, living: tuple[sa.ColumnElement[bool]
         ticket.entity = session.scalars(query.order_by(*by_time)).one().entity
 
 
-def _tell(session: Session, ticket: Ticket, before: dict[str, Any], now: datetime) -> None:
+def _tell(
+    session: Session, ticket: Ticket, before: dict[str, Any], now: datetime, lost: int
+) -> None:
     told = _told(session, ticket)
     news = (
         ticket.severity_rank > before["severity_rank"]
         or ticket.rules != before["rules"]
         or ticket.first < before["first"]
         or ticket.events >= 2 * told
-        or ticket.events < before["events"]  # a late event took back what a correlation had found
+        or lost > 0
+        or ticket.events < before["events"]
     )
     if news:
         detail = {"events": ticket.events, "before": before["events"], "rules": ticket.rules}
+        if lost:
+            detail["taken_back"] = lost
         record(
             session, ticket, "amended", by=SYSTEM.name, at=now,
             detail=detail | {"findings": ticket.findings},

@@ -20,6 +20,7 @@ from pipeline.detect.correlating import correlate, is_due
 from pipeline.detect.correlation import NEW_VALUE, Condition, Correlation, Stored
 from pipeline.detect.findings import Hit, RuleFacts, apply_hits, lock_findings
 from pipeline.detect.packing import pack
+from pipeline.detect.superseded import Gone, forget, take_back
 from pipeline.detect.withdraw import withdraw
 from pipeline.model.clock import EPOCH
 from pipeline.model.detections import Level, Match
@@ -86,7 +87,9 @@ def empty(state: State) -> None:
         )  # fmt: skip
 
 
-def evaluate(state: State, c: Correlation, matches: Sequence[Stored], now: int) -> None:
+def evaluate(
+    state: State, c: Correlation, matches: Sequence[Stored], now: int, gone: Sequence[Stored] = ()
+) -> None:
     hits = [
         Hit(
             Match(m.rule, "1", m.event, m.agency, "", ZERO + m.time, m.node, m.sequence),
@@ -96,9 +99,13 @@ def evaluate(state: State, c: Correlation, matches: Sequence[Stored], now: int) 
     ]
     with state.begin() as session:
         lock_findings(session)
-        made = correlate(session, [c], hits, facts(c), run="run", now=at(now))
+        lost = [Gone(m.event, ZERO + m.time, m.node, m.sequence) for m in gone]
+        made = correlate(
+            session, [c], hits, facts(c), run="run", now=at(now), gone=forget(session, lost, [c])
+        )
         withdraw(session, made.undone, facts(c), now=at(now))
         apply_hits(session, made.hits, facts(c), run="run", now=at(now))
+        take_back(session, lost, facts(c), now=at(now))
 
 
 Episode = tuple[str, str, tuple[str, ...]]
@@ -183,6 +190,29 @@ def test_any_order_any_cut_and_any_clock_give_the_findings_of_the_oracle(
                 pack(session, [c])
     evaluate(state, c, [], now + 1_000)
     assert held(state) == demanded(c, rows)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.sampled_from(CASES), matches, st.randoms(use_true_random=False))
+def test_what_superseded_events_had_helped_to_decide_is_decided_as_if_they_had_never_been(
+    state: State, c: Correlation, seen: list[tuple[int, str, str, str, str]], random: Random
+) -> None:
+    rows = [
+        stored(time, rule, ip=ip, user=user, event=f"{n:032x}", ward=ward)
+        for n, (time, rule, ip, user, ward) in enumerate(seen)
+    ]
+    gone = random.sample(rows, random.randint(1, len(rows)))
+    first, last = [m for m in rows if random.random() < 0.7 or m in gone], random.randint(20, 90)
+    empty(state)
+    evaluate(state, c, first, last)
+    if random.random() < 0.5:
+        with state.begin() as session:
+            pack(session, [c])
+    evaluate(state, c, [m for m in rows if m not in first], last + 1, gone)
+    evaluate(state, c, [], last + 1_000, gone)
+    assert held(state) == demanded(c, [m for m in rows if m not in gone])
 
 
 def test_a_window_is_due_once_when_it_has_passed(state: State) -> None:

@@ -150,8 +150,8 @@ class FindingRow(Base):
     of its creation: of two that are joined, the one with the lower survives.
 
     `samples` holds at most 20 `{"event": hex, "time": micros, "fields": {...}}`; `count` is exact.
-    `undone` counts the events that a late one took back from a correlation; a finding may be left with
-    none.
+    `undone` counts the events that it lost: a late one took them back from a correlation, or a replay
+    replaced them; a finding may be left with none.
     """
 
     __tablename__ = "finding"
@@ -183,13 +183,14 @@ class FindingRow(Base):
 
 
 class FindingEvent(Base):
-    """An event of an episode. The key makes an event count once, whichever revision matched it."""
+    """An event of an episode. The key makes an event count once, whichever revision matched it; it begins
+    with the event, so that whatever was made of one is found."""
 
     __tablename__ = "finding_event"
     __table_args__ = (Index("ix_finding_event_finding_time", "finding", "time"),)
 
-    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
     event: Mapped[bytes] = mapped_column(primary_key=True)
+    rule: Mapped[str] = mapped_column(String(64), primary_key=True)
     entity: Mapped[str] = mapped_column(primary_key=True)
     finding: Mapped[str] = mapped_column(String(32))
     time: Mapped[datetime]

@@ -95,7 +95,8 @@ class TicketFinding(Base):
 
     `ticket` is where it counts now, `home` the ticket that took it in (another, once that was merged).
     `opener`: it needed a ticket of its own, or would have, had there been no storm. `gone`: absorbed by
-    another finding, or left without events; it counts no more.
+    another finding, or left without events; it counts no more. `undone`: how many events it has lost, as
+    far as the history says.
     """
 
     __tablename__ = "ticket_finding"
@@ -117,6 +118,7 @@ class TicketFinding(Base):
     created: Mapped[datetime]
     opener: Mapped[bool] = mapped_column(default=False)
     gone: Mapped[bool] = mapped_column(default=False)
+    undone: Mapped[int] = mapped_column(default=0)
     added: Mapped[datetime]
 
 

@@ -189,13 +189,13 @@ def upgrade() -> None:
 
     op.create_table(
         "finding_event",
-        sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("event", sa.LargeBinary(), nullable=False),
+        sa.Column("rule", sa.String(length=64), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
         sa.Column("finding", sa.String(length=32), nullable=False),
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("rule", "event", "entity", name=op.f("pk_finding_event")),
+        sa.PrimaryKeyConstraint("event", "rule", "entity", name=op.f("pk_finding_event")),
     )
     with op.batch_alter_table("finding_event", schema=None) as batch_op:
         batch_op.create_index("ix_finding_event_finding_time", ["finding", "time"], unique=False)
@@ -719,6 +719,7 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.Column("opener", sa.Boolean(), nullable=False),
         sa.Column("gone", sa.Boolean(), nullable=False),
+        sa.Column("undone", sa.BigInteger(), nullable=False),
         sa.Column("added", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["home"], ["ticket.id"], name=op.f("fk_ticket_finding_home")),
         sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_ticket_finding_ticket")),
