@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from collectors.formats.any_line import any_line
+from collectors.formats.auditd import auditd
 from collectors.formats.cef import cef
 from collectors.formats.csv_fields import csv_fields
 from collectors.formats.json_lines import json_lines
@@ -108,6 +109,7 @@ def _body(spec: ProductSpec) -> Parse:
         "cef": cef,
         "leef": leef,
         "windows_event": windows_event,
+        "auditd": auditd,
         "any": any_line,
         "csv": lambda: csv_fields(
             options.get("columns", ()),

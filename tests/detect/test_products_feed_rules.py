@@ -1,0 +1,32 @@
+"""What SigmaHQ's rules ask of a log source is there: a rule of their shape fires on the samples that it means."""
+
+from __future__ import annotations
+
+import pytest
+from support.firing import fires_on
+
+PROCESS = "{product: linux, category: process_creation}"
+AUDIT = "{product: linux, service: auditd}"
+FILE = "{product: linux, category: file_event}"
+NETWORK = "{product: linux, category: network_connection}"
+CASES = {
+    "auditd": [
+        (PROCESS, r"{Image|endswith: /cat, CommandLine|contains: /etc/shadow}", {"a program, raw format without names"}),
+        (AUDIT, r"{type: EXECVE, a0|endswith: /sh, a2|contains: chmod}", {"a program with its arguments, the whole event"}),
+        (AUDIT, r"{type: SYSCALL, SYSCALL: memfd_create}", {"a program without a file"}),
+        (AUDIT, r"{type: PATH, name: /etc/shadow}", {"a file that may not be read"}),
+        (AUDIT, r"{type: ADD_USER}", {"a user added"}),
+        (FILE, "{TargetFilename|endswith: .txt}", {"a file made", "rights of a file changed", "a file renamed"}),
+        (NETWORK, r"{Image|endswith: /perl, DestinationIp: '::1'}", {"a connection by IPv6"}),
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("product", "logsource", "detection", "expected"),
+    [(product, *case) for product, cases in CASES.items() for case in cases],
+)
+def test_a_rule_fires_on_the_samples_that_it_means_and_no_other(
+    product: str, logsource: str, detection: str, expected: set[str]
+) -> None:
+    assert fires_on(product, logsource, detection) == expected

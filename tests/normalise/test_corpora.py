@@ -1,0 +1,67 @@
+"""Recorded logs of other projects: every record is read, and its category is the one that it should have."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from pipeline.model import events
+from pipeline.model.records import RawRecord
+from pipeline.normalise.context import Context
+from pipeline.normalise.normaliser import normalise
+from pipeline.normalise.product import load_product
+from pipeline.settings.places import products_dir
+
+CONTEXT = Context("n", "a", "s", b"k" * 32, 1_795_485_600_000_000)
+
+
+def lines(corpora: Path, name: str) -> list[str]:
+    with gzip.open(corpora / f"{name}.ndjson.gz", "rt", encoding="utf-8") as file:
+        return file.read().splitlines()
+
+
+def rows(product: str, bodies: Iterable[str]) -> list[dict[str, Any]]:
+    records = [RawRecord(n, "s", CONTEXT.ingested, body.encode()) for n, body in enumerate(bodies)]
+    made = normalise(load_product(products_dir() / f"{product}.yml"), records, CONTEXT)
+    found = [row for table in made.tables.values() for row in table.to_pylist()]
+    assert (len(found) + made.dropped, made.dead) == (len(records), ())
+    assert [row[events.ERROR] for row in found if row[events.ERROR]] == []
+    return found
+
+
+def categories(found: Iterable[dict[str, Any]]) -> Counter[tuple[str, str]]:
+    """How many rows of each dataset have which categories."""
+    return Counter(
+        (row["event.dataset"], ",".join(row.get("event.category") or ())) for row in found
+    )
+
+
+def test_auditd_lines_alone_and_together(corpora: Path) -> None:
+    alone = [json.loads(line)["raw"] for line in lines(corpora, "linux_atomic")]
+    assert categories(rows("auditd", alone)) == {
+        ("auditd.log", "process"): 12,
+        ("auditd.log", "file"): 6,
+    }
+    serial = re.compile(r"audit\(([^)]*)")
+    together = ["\n".join(part) for _, part in groupby(alone, lambda line: serial.findall(line)[0])]
+    found = rows("auditd", together)
+    assert [
+        (row["process.executable"], row["process.command_line"], row["event.type"]) for row in found
+    ] == [
+        ("/bin/dd", "dd if=/dev/zero bs=1 count=1", ["start"]),
+        ("/usr/sbin/arp", "arp -a", ["start"]),
+        ("/bin/grep", "grep -v ^?", ["start"]),
+    ]
+
+
+def test_auditd_by_microsofts_collector(corpora: Path) -> None:
+    bodies = [json.loads(line)["SyslogMessage"] for line in lines(corpora, "linux_auoms")]
+    found = rows("auditd", bodies)
+    assert categories(found) == {("auditd.log", "process"): 50}
+    assert {row["host.name"] for row in found} == {"UBUNTU5"}
