@@ -134,7 +134,7 @@ def answer(console: Console, page: Page, request: Request, form: FormData) -> Re
     try:
         response = _answer(page, visit)
     except ThapCanhError as error:
-        response = _told(visit, error)
+        response = _told(page, visit, error)
     except Exception:
         logger.exception("a page broke: %s %s", request.method, page.path)
         response = visit.render("error.html", 500, message="something broke", error=None)
@@ -174,10 +174,12 @@ def _visit(console: Console, page: Page, request: Request, form: FormData) -> Vi
     return Visit(console, request, form, signed, language, visitor, now)
 
 
-def _told(visit: Visit, error: ThapCanhError) -> Response:
+def _told(page: Page, visit: Visit, error: ThapCanhError) -> Response:
     if isinstance(error, ForbiddenError):
         who = visit.signed.actor.name if visit.signed else "visitor"
-        detail = f"{visit.request.method} {visit.request.url.path}"
+        # A link that was refused is not spent: whoever reads the log must not be able to use it.
+        path = page.path if "{secret}" in page.path else visit.request.url.path
+        detail = f"{visit.request.method} {path}"
         with visit.state.begin() as db:
             log.record(db, who, "refused", detail, now=visit.now)
     if visit.request.headers.get("hx-request"):

@@ -162,20 +162,24 @@ class SyslogSender:
 
 
 def wait_for_receiver(targets: Targets, stop: threading.Event, seconds: float) -> None:
-    """Returns when the HTTP receiver takes connections; ServiceAwayError after `seconds`."""
-    from urllib.parse import urlsplit
+    """Returns when the HTTP receiver knows the drill's keys: the syslog receivers beside it share its
+    copy of the register, and would turn away senders that it does not know yet. ServiceAwayError after
+    `seconds`."""
+    import requests
 
-    place = urlsplit(targets.http)
-    for _ in range(max(1, int(seconds / FIRST_WAIT))):
-        try:
-            socket.create_connection(
-                (place.hostname or "127.0.0.1", place.port or 80), timeout=1
-            ).close()
-        except OSError:
+    key = base64.b64encode(next(iter(targets.keys.values()), "").encode()).decode()
+    with requests.Session() as session:
+        session.trust_env = False
+        for _ in range(max(1, int(seconds / FIRST_WAIT))):
+            with contextlib.suppress(requests.ConnectionError, requests.Timeout):
+                asked = {"Authorization": f"ApiKey {key}"}
+                answer = session.get(targets.http, headers=asked, timeout=ANSWER_WITHIN)
+                if answer.status_code != 401:
+                    return
             if stop.wait(FIRST_WAIT):
-                raise StoppedError from None
-        else:
-            return
+                raise StoppedError
     raise ServiceAwayError(
-        "no receiver listens", where=targets.http, remedy="start it: thapcanh serve collect"
+        "no receiver takes the drill's keys",
+        where=targets.http,
+        remedy="start the system: thapcanh serve",
     )

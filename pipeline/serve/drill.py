@@ -7,6 +7,7 @@ first one stopped; a day that has been played is not played again.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,12 +20,13 @@ from pipeline.rehearsal.clean import Cleaned, clean
 from pipeline.rehearsal.player import DAY_IN_SECONDS, Played, Report, play
 from pipeline.rehearsal.progress import FileProgress
 from pipeline.rehearsal.script import Script
-from pipeline.rehearsal.senders import Targets
+from pipeline.rehearsal.senders import StoppedError, Targets, wait_for_receiver
 from pipeline.rehearsal.setup import remembered, set_stage
 from pipeline.serve.installation import Installation
 from pipeline.serve.locks import is_held
 
 SEED = 1
+PATIENCE = 60.0  # seconds for receivers that are starting
 
 
 def drill_folder(here: Installation) -> Path:
@@ -60,17 +62,22 @@ def play_drill(
     seconds: float = DAY_IN_SECONDS,
     beside_real: bool = False,
 ) -> Played:
-    """ConflictError in a home with real agencies (unless told), or in the middle of another script."""
+    """ConflictError in a home with real agencies (unless told), or in the middle of another script;
+    ServiceAwayError where no receiver comes up."""
     folder = drill_folder(here)
     folder.mkdir(exist_ok=True, mode=0o700)
     keys = set_stage(
         here.state, OPERATOR, folder, script, known_products=load_products().keys(),
         now=utc_now(), beside_real=beside_real,
     )  # fmt: skip
+    targets = _targets(here, keys)
+    with contextlib.suppress(
+        StoppedError
+    ):  # then play returns at once, with what was played before
+        wait_for_receiver(targets, stop, PATIENCE)
     return play(
-        script, _targets(here, keys), FileProgress(folder / "position.json"), stop, report,
-        seconds=seconds,
-    )  # fmt: skip
+        script, targets, FileProgress(folder / "position.json"), stop, report, seconds=seconds
+    )
 
 
 def clean_drill(here: Installation) -> Cleaned:

@@ -11,12 +11,12 @@ import pytest
 from support.collector import spooled
 from support.stage import KEYS, receiving
 
-from pipeline.model.errors import DamagedError, ForbiddenError
+from pipeline.model.errors import DamagedError, ForbiddenError, ServiceAwayError
 from pipeline.rehearsal.plan import bursts, by_syslog
 from pipeline.rehearsal.player import Played, play
 from pipeline.rehearsal.progress import FileProgress, MemoryProgress, Position, name_of
 from pipeline.rehearsal.script import Script
-from pipeline.rehearsal.senders import HttpSender, StoppedError, Targets
+from pipeline.rehearsal.senders import HttpSender, StoppedError, Targets, wait_for_receiver
 
 SCRIPT = Script(7, datetime(2026, 11, 23, 17, 0, tzinfo=UTC), records=1500)
 
@@ -176,3 +176,16 @@ def test_a_position_of_another_script_is_left_behind(tmp_path: Path) -> None:
     stop.set()
     play(SCRIPT, Targets("http://127.0.0.1:9", KEYS), progress, stop, lambda _: None)
     assert progress.load() == Position(name_of(SCRIPT))
+
+
+def test_the_first_line_waits_for_a_receiver_that_knows_the_drill_s_keys(tmp_path: Path) -> None:
+    stop = threading.Event()
+    with receiving(tmp_path) as (_, targets):
+        wait_for_receiver(targets, stop, 10)
+        with pytest.raises(ServiceAwayError, match="keys"):
+            wait_for_receiver(Targets(targets.http, {"a": "x:y"}), stop, 0.2)
+    with pytest.raises(ServiceAwayError, match="serve"):
+        wait_for_receiver(Targets("http://127.0.0.1:9", KEYS), stop, 0.2)
+    stop.set()
+    with pytest.raises(StoppedError):
+        wait_for_receiver(Targets("http://127.0.0.1:9", KEYS), stop, 10)

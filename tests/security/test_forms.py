@@ -11,7 +11,7 @@ import pytest
 from support.console_client import Browser, Site, open_site
 from support.seed import PASSWORD
 
-from pipeline.access import links, people
+from pipeline.access import links, log, people
 from pipeline.access.permissions import PEOPLE_ROLES
 from pipeline.console.guard import HEADERS, MAX_BODY
 from pipeline.console.pages import PAGES
@@ -60,6 +60,14 @@ def test_a_visitor_s_form_is_sealed_too(site: Site) -> None:
     browser.get("/sign-in")
     fields = {"seal": stolen, "person": "an", "password": PASSWORD}
     assert browser.client.post("/sign-in", data=fields).status_code == 403
+
+
+def test_the_access_log_holds_no_link_that_could_still_be_spent(site: Site) -> None:
+    secret = links.issue(site.state, OPERATOR, "an", now=site.clock.now)
+    assert site.visitor().client.post(f"/link/{secret}", data={"seal": "x"}).status_code == 403
+    entries = log.recent(site.state, OPERATOR)
+    assert (entries[0].what, entries[0].detail) == ("refused", "POST /link/{secret}")
+    assert secret not in str(entries)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from starlette.responses import Response
@@ -103,7 +104,7 @@ def _line(flat: dict[str, Any]) -> dict[str, Any]:
         "time": first_of(flat, events.TIME),
         "dataset": first_of(flat, events.DATASET),
         "pivots": [(name, value, term(name, value)) for name, value in pivots if value],
-        "text": first_of(flat, "message", events.ORIGINAL),
+        "text": re.sub(r"[\r\n\t]+", " ", first_of(flat, "message", events.ORIGINAL)),
     }
 
 
