@@ -149,7 +149,7 @@ class Assembler:
             self._remarks.setdefault(int(rows[index]), []).append(remark)
         for name, array in made.columns.items():
             if array.null_count == len(array) or (
-                self._wanted is not None and name not in self._wanted and name != TIME
+                self._wanted is not None and name not in self._wanted
             ):
                 continue
             self._pieces.setdefault(name, []).append(_Piece(array, rows, made.assumed))

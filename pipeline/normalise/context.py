@@ -21,8 +21,9 @@ class Context:
     `event.ingested`, microseconds UTC. `timezone` is the source's IANA zone, empty if it declared
     none: then the city's (+07:00) is taken and the event is tagged `_assumed_zone`. `encoding` is
     the source's text encoding. `columns`, if given, names the only columns wanted besides the
-    envelope, and leaves `event.id` out unless it is named: what `match` uses for speed. `countries`
-    fills in where a source address is; None leaves that to what the product says.
+    envelope; unless they are named, `event.id` is left out and `@timestamp` is the receipt's time, for
+    hashing and reading times cost much: what `match` uses for speed. `countries` fills in where a
+    source address is; None leaves that to what the product says.
     """
 
     node: str

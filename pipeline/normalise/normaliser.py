@@ -96,7 +96,8 @@ def _normalise(product: Product, records: Sequence[RawRecord], context: Context)
     kept: dict[int, bytes] = {}
     lines: list[Any]
     if product.takes_bytes and envelope.is_utf8(context.encoding):
-        lines = [None if blank(record.body) else record.body for record in records]
+        bodies = (record.body for record in records)
+        lines = [body if b" " < body[:1] < b"\xef" or not blank(body) else None for body in bodies]
         try:
             whole = envelope.original(records, None)
         except Exception:  # noqa: BLE001 - some body is not UTF-8; each is looked at below

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from collectors.formats.text import clean
-from pipeline.model.events import ENVELOPE, EXTRA, TIME
+from pipeline.model.events import ENVELOPE, EXTRA
 from pipeline.normalise.compile import Entry, Types
 
 MAX_PLANS: Final = 20_000
@@ -68,9 +68,7 @@ class Planner:
     def _useful(self, slots: Sequence[int], wanted: frozenset[str] | None) -> tuple[int, ...]:
         if wanted is None:
             return tuple(slots)
-        return tuple(
-            s for s in slots if any(t in wanted or t == TIME for t in self.entries[s].targets)
-        )
+        return tuple(s for s in slots if any(t in wanted for t in self.entries[s].targets))
 
     def _make(self, kind: Kind, names: tuple[str, ...], wanted: frozenset[str] | None) -> Plan:
         slots: list[tuple[int, tuple[int, ...]]] = []

@@ -236,20 +236,23 @@ def test_a_record_that_breaks_the_normaliser_is_bisected_out(
     ]
 
 
-def test_only_wanted_columns_are_built_and_say_the_same() -> None:
-    wanted = frozenset(["winlog.event_data.CommandLine", "winlog.channel", "event.code"])
+@pytest.mark.parametrize("more", [(), (events.TIME,)])
+def test_only_wanted_columns_are_built_and_say_the_same(more: tuple[str, ...]) -> None:
+    wanted = frozenset(["winlog.event_data.CommandLine", "winlog.channel", "event.code", *more])
     bodies = [sample.raw.encode() for sample in PRODUCTS["windows"].samples]
     few = Context("node-1", "phuong-1", "source-1", KEY, NOW + 5_000_000, columns=wanted)
     whole, part = (
         normalise(PRODUCTS["windows"], records(bodies), CONTEXT),
         normalise(PRODUCTS["windows"], records(bodies), few),
     )
-    kept = wanted | {events.SEQUENCE, events.TIME, events.ORIGINAL, events.DATASET}
+    kept = wanted | {events.SEQUENCE, events.ORIGINAL, events.DATASET}
     assert [{n: v for n, v in row.items() if n in kept} for row in rows(part)] == [
         {n: v for n, v in row.items() if n in kept} for row in rows(whole)
     ]
     sysmon = part.tables["windows.sysmon"].column_names
-    assert [name for name in sysmon if name not in events.ENVELOPE] == sorted(wanted)
+    assert [name for name in sysmon if name not in events.ENVELOPE] == sorted(wanted - set(more))
+    if not more:  # the receipt's time stands in
+        assert all(row[events.TIME] == row[events.CREATED] for row in rows(part))
 
 
 def test_a_row_is_shown_as_a_nested_document_and_clashes_lose_nothing() -> None:
