@@ -8,6 +8,9 @@ from support.firing import fires_on
 PROCESS = "{product: linux, category: process_creation}"
 AUDIT = "{product: linux, service: auditd}"
 FILE = "{product: linux, category: file_event}"
+WEB = "{category: webserver}"
+PROXY = "{category: proxy}"
+WAF = "{product: modsecurity, category: application}"
 NETWORK = "{product: linux, category: network_connection}"
 CASES = {
     "auditd": [
@@ -18,6 +21,18 @@ CASES = {
         (AUDIT, r"{type: ADD_USER}", {"a user added"}),
         (FILE, "{TargetFilename|endswith: .txt}", {"a file made", "rights of a file changed", "a file renamed"}),
         (NETWORK, r"{Image|endswith: /perl, DestinationIp: '::1'}", {"a connection by IPv6"}),
+    ],
+    "apache": [
+        (WEB, "{cs-uri-query|contains: UNION%20SELECT}", {"an injection in the query, a user logged in"}),
+        (WEB, "{cs-uri-query|contains: ../../../}", {"a path upwards"}),
+        (WEB, "{cs-user-agent|contains: sqlmap}", {"a scanner"}),
+        (WEB, "{cs-method: POST, cs-uri-stem|endswith: .php, sc-status: 200}", {"a form sent"}),
+        (WAF, "['ModSecurity: Access denied']", {"ModSecurity blocks"}),
+    ],
+    "squid": [
+        (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
+        (PROXY, "{c-uri-extension: exe, cs-referrer: null}", {
+            "a program fetched from a bare address", "combined, a program, a quote in the user agent"}),
     ],
 }  # fmt: skip
 
