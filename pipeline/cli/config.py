@@ -1,10 +1,11 @@
-"""``config``: what is set."""
+"""``config``: what is set. No secret is shown: a reference to one is, a password within an address is not."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+import re
+from typing import Any, Final
 
 import typer
 
@@ -37,9 +38,21 @@ def check(home: Home = None) -> None:
     typer.echo("ok")
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, name: str = "") -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {f.name: _plain(getattr(value, f.name), f.name) for f in dataclasses.fields(value)}
     if isinstance(value, tuple):
-        return [_plain(one) for one in value]
+        return [_plain(one, name) for one in value]
+    if isinstance(value, str):
+        if name in _SECRET and value and not value.startswith(("file:", "env:")):
+            return _MASK  # no reference, though it should be one
+        return _ASKED.sub(rf"\1{_MASK}", _USER.sub(rf"\1:{_MASK}@", value))
     return value
+
+
+_MASK: Final = "***"
+_SECRET: Final = frozenset({"api_key", "password", "secret", "token"})
+_USER: Final = re.compile(
+    r"(?<=://)([^:/?#@]*):.*@", re.DOTALL
+)  # to the last @: a password may hold one
+_ASKED: Final = re.compile(r"([?&][^=&]*(?:password|secret|token|key)[^=&]*=)[^&]*", re.IGNORECASE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -118,6 +119,52 @@ def source_add(
             addresses=pairs, with_key=key, now=utc_now(),
         )  # fmt: skip
         show_one({"source": made.source, "key": made.key}, as_json=as_json)
+
+
+@source.command("set")
+def source_set(
+    which: WhichSource,
+    product: Annotated[str | None, typer.Option(help="What it runs.")] = None,
+    timezone: Annotated[
+        str | None, typer.Option(help="IANA zone of times without one; '' for the city's.")
+    ] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of its text; '' for UTF-8.")] = None,
+    name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    state: Annotated[
+        str | None, typer.Option(help="draft, published (received), paused or retired")
+    ] = None,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Change a source from now on; what it could not read before comes again by `deadletter replay`."""
+    from pipeline.normalise.product import load_products
+    from pipeline.sources import register
+    from pipeline.sources.health import source_line
+
+    with opened(home) as here:
+        now = utc_now()
+        changed = register.set_source(
+            here.state, OPERATOR, which, known_products=load_products().keys(), product=product,
+            timezone=timezone, encoding=encoding, name=name, standing=state, now=now,
+        )  # fmt: skip
+        letters = source_line(here.state, OPERATOR, which, now=now).failures
+    news = {field: {"was": old, "is": new} for field, (old, new) in changed.items()}
+    if as_json:
+        show_one({"source": which, "changed": news, "letters": letters}, as_json=True)
+        return
+    show_one(
+        {"source": which}
+        | {field: f"{old or '-'} → {new or '-'}" for field, (old, new) in changed.items()},
+        as_json=False,
+    )
+    if changed and letters:
+        force = (
+            "" if "product" in changed else " --force"
+        )  # the mapping is the same: replay all the same
+        sys.stderr.write(
+            f"thapcanh: {letters:,} of its dead letters are open: "
+            f"thapcanh deadletter replay --source {which}{force}\n"
+        )
 
 
 @source.command("list")

@@ -40,9 +40,17 @@ def rules_import(
     as_json: Json = False,
 ) -> None:
     """Make the rules of the paths the installation's; what was switched off stays off."""
+    from tqdm import tqdm
+
     from pipeline.detect.register import import_rules
 
-    with opened(home, create=True) as here:
+    with (
+        opened(home, create=True) as here,
+        tqdm(
+            bar_format="{desc} … {elapsed}", disable=not sys.stderr.isatty(), file=sys.stderr,
+            leave=False,
+        ) as shown,
+    ):  # fmt: skip
         diff = import_rules(
             here.state,
             OPERATOR,
@@ -51,7 +59,9 @@ def rules_import(
             now=utc_now(),
             cache=here.settings.cache,
             preview=preview,
+            report=shown.set_description_str,
         )
+        shown.close()
         show_one(
             {
                 "added": len(diff.added), "changed": len(diff.changed), "removed": len(diff.removed),

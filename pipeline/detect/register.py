@@ -11,7 +11,7 @@ belongs to one origin.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -80,8 +80,10 @@ def import_rules(
     now: datetime,
     cache: Path | None = None,
     preview: bool = False,
+    report: Callable[[str], object] = str,
 ) -> Diff:
-    """Make the origin's rules those of the paths (files, folders, archives). `preview` only tells.
+    """Make the origin's rules those of the paths (files, folders, archives). `preview` only tells. `report`
+    hears what is being done.
 
     The origin `shipped` is the program's own; a rule of the origin that the paths lack is retired.
     """
@@ -89,12 +91,15 @@ def import_rules(
         require(actor, "rule.write", None)
         if origin == SHIPPED:
             raise UsageError("this name is the program's own", where="--name", got=origin)
+    report("reading")
     texts, faults = read_rule_files(paths)
+    report(f"parsing {len(texts):,} files")
     book = rules_from_texts(texts, cache=cache)
     faults += book.faults
     rules = {rule.id: rule for rule in every_rule(book)}
     if not rules and faults:
         return Diff(faults=tuple(faults))  # a broken archive must not retire a whole set
+    report(f"comparing {len(rules):,} rules")
     with state.read() as session:
         plan = _Plan(session, rules, origin, faults)
     if preview or not plan.changes:

@@ -2,7 +2,8 @@
 
 Each child's standard input is a pipe that only the supervisor holds: when the supervisor dies, even
 by SIGKILL, the children read its end and stop. A role that is stuck is killed and started again;
-what it was doing is done again, since every stage is idempotent. An *errand* (the rehearsal) is a child
+what it was doing is done again, since every stage is idempotent. One that falls again and again raises an
+alarm, which its first long life closes. An *errand* (the rehearsal) is a child
 that comes to an end by itself; it is started again only when it fell. While the state itself cannot be
 written no role can show its life, and none is killed for that.
 """
@@ -28,6 +29,7 @@ from pipeline.state.tables.operation import Meta
 ROLES = ("collect", "normalise", "detect", "tickets", "console")
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
 ENDED = frozenset({0, 1, 2, 3})  # exit codes of an errand that has said its last word
+MANY_FALLS = 3
 SETTLED_AFTER = 30.0  # a child that lived so long starts from the first back-off again
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,9 @@ class _Child:
     errand: bool = False
     ended: bool = False
     alarms: set[str] = field(default_factory=set)
+    told: int | None = (
+        None  # how many falls the alarm speaks of; None: one of an earlier life may stand
+    )
 
 
 class Supervisor:
@@ -91,7 +96,8 @@ class Supervisor:
         down = [
             RoleHealth(child.role, "", f"not running (exit {child.last_exit})", 0, now)
             for child in self._children.values()
-            if child.falls >= 3 and (child.process is None or child.process.poll() is not None)
+            if child.falls >= MANY_FALLS
+            and (child.process is None or child.process.poll() is not None)
         ]
         full = trouble(self._installation.settings)
         disk = [RoleHealth("disk", "", full, 0, now)] if full else []
@@ -154,7 +160,29 @@ class Supervisor:
         self._state_trouble = ""
         return time.monotonic() >= self._believe_pulses
 
+    def _tell_falls(self) -> None:
+        """A role that does not stay up has an alarm, from its third fall until it has run for a while."""
+        for child in self._children.values():
+            key, falls = f"start:{child.role}", child.falls
+            alive = child.process is not None and child.process.poll() is None
+            if alive and time.monotonic() - child.started > SETTLED_AFTER:
+                if child.told != 0 and self._alarm(
+                    lambda k=key: close_alarm(  # type: ignore[misc]
+                        self._installation.state, k, now=utc_now()
+                    )
+                ):
+                    child.told = 0
+            elif falls >= MANY_FALLS and child.told != falls:
+                said = f"{child.role} does not stay up: {falls} times, the last exit code is {child.last_exit}"
+                if self._alarm(
+                    lambda k=key, s=said: raise_alarm(  # type: ignore[misc]
+                        self._installation.state, k, s, now=utc_now()
+                    )
+                ):
+                    child.told = falls
+
     def _look_after(self) -> None:
+        self._tell_falls()
         pulses = self._pulses()
         if (self._state_trouble or any(one.reason for one in pulses)) and not self._try_state():
             return
@@ -185,11 +213,14 @@ class Supervisor:
                 )
 
     @staticmethod
-    def _alarm(write: Callable[[], None]) -> None:
+    def _alarm(write: Callable[[], None]) -> bool:
+        """Whether the state took it."""
         try:
             write()
         except ServiceAwayError as error:
             log.error("ALARM the state cannot be written", extra={"why": str(error)})  # noqa: TRY400
+            return False
+        return True
 
     def _end(self) -> None:
         living = [

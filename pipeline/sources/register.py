@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from collectors.formats.text import known as known_encoding
 from collectors.receivers.keys import new_key
+from pipeline.access import log
 from pipeline.access.permissions import require, scope_for
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError
 from pipeline.model.scope import Actor
@@ -24,6 +25,8 @@ from pipeline.state.tables.register import Agency, Source, SourceAddress, Source
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 KEY_LIFE = timedelta(days=730)
+STATES = ("draft", "published", "paused", "retired")
+"""Of a source: only what is published is received."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +98,7 @@ def add_source(
     """Register a source with a key, address ranges `(listener, network)`, or both."""
     require(actor, "source.write", agency)
     _check_name(source, "the source's id")
-    if product not in known_products:
-        near = _nearest(product, known_products)
-        raise UsageError(
-            "no such product", got=product,
-            remedy=f"did you mean {near}?" if near else f"known are {', '.join(sorted(known_products))}",
-        )  # fmt: skip
+    _check_product(product, known_products)
     _check_reading(timezone, encoding)
     networks = [(listener, _network(network)) for listener, network in addresses]
     key_id, secret, kept = new_key()
@@ -125,6 +123,55 @@ def add_source(
                 SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + KEY_LIFE)
             )
     return NewSource(source, f"{key_id}:{secret}" if with_key else "")
+
+
+def set_source(
+    state: State,
+    actor: Actor,
+    source: str,
+    *,
+    known_products: Collection[str],
+    product: str | None = None,
+    timezone: str | None = None,
+    encoding: str | None = None,
+    name: str | None = None,
+    standing: str | None = None,
+    now: datetime,
+) -> dict[str, tuple[str, str]]:
+    """Change what is given (`standing` is the source's `state`); what changed: field → (old, new).
+
+    It holds for what is settled from now on; what could not be read before comes again by a replay.
+    """
+    wanted = {
+        "product": product, "timezone": timezone, "encoding": encoding, "name": name, "state": standing
+    }  # fmt: skip
+    if all(value is None for value in wanted.values()):
+        raise UsageError("nothing to change was given", expected=", ".join(wanted))
+    if product is not None:
+        _check_product(product, known_products)
+    _check_reading(timezone or "", encoding or "")
+    if standing is not None and standing not in STATES:
+        raise UsageError("no such state", got=standing, expected=", ".join(STATES))
+    if name is not None and not name.strip():
+        raise UsageError("a source has a name", got=repr(name))
+    with state.begin() as session:
+        row = session.get(Source, source, with_for_update=True)
+        if row is None:
+            raise NotFoundError("no such source", got=source, remedy="thapcanh source list")
+        require(actor, "source.write", row.agency)
+        changed = {
+            field: (getattr(row, field), value)
+            for field, value in wanted.items()
+            if value is not None and value != getattr(row, field)
+        }
+        for field, (_, value) in changed.items():
+            setattr(row, field, value)
+        if changed:
+            said = "; ".join(
+                f"{f} {old or '-'} → {new or '-'}" for f, (old, new) in changed.items()
+            )
+            log.record(session, actor.name, "source_changed", f"{source}: {said}", now=now)
+    return changed
 
 
 def list_sources(state: State, actor: Actor) -> list[Source]:
@@ -227,6 +274,15 @@ def _network(text: str) -> str:
         return str(ipaddress.ip_network(text, strict=False))
     except ValueError as error:
         raise UsageError("this is no address range", got=text, expected="10.1.2.0/24") from error
+
+
+def _check_product(product: str, known: Collection[str]) -> None:
+    if product not in known:
+        near = _nearest(product, known)
+        raise UsageError(
+            "no such product", got=product,
+            remedy=f"did you mean {near}?" if near else f"known are {', '.join(sorted(known))}",
+        )  # fmt: skip
 
 
 def _check_reading(timezone: str, encoding: str) -> None:
