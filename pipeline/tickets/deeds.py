@@ -26,6 +26,8 @@ from pipeline.tickets.clocks import follow
 
 CLAIM_HOLDS: Final = timedelta(hours=12)
 """After the owner's last deed; then anyone may claim."""
+REMEMBERED: Final = timedelta(days=7)
+"""So long a repeat under a key gets the first answer."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -119,6 +121,13 @@ def once(
         if key:
             session.add(Deed(key=key, actor=actor.name, request=asked, answer=answer, at=now))
     return answer
+
+
+def forget_deeds(state: State, *, now: datetime) -> int:
+    """Drop the answers that nobody will ask for again; how many went."""
+    with state.begin() as session:
+        done = session.execute(sa.delete(Deed).where(Deed.at < now - REMEMBERED))
+        return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def standing(ticket: Ticket) -> str:

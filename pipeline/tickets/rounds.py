@@ -1,4 +1,5 @@
-"""What the role *tickets* does from time to time: lapsed claims, clocks that speak, priorities, the calendar.
+"""What the role *tickets* does from time to time: lapsed claims, clocks that speak, priorities, the calendar,
+answers of deeds that are old.
 
 In: `now`, as often as one likes. Each errand is a few short transactions, safe to be done twice or by two.
 """
@@ -12,12 +13,14 @@ from pipeline.model.clock import CITY_ZONE
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.state import State
 from pipeline.tickets.clocks import clocks_once
+from pipeline.tickets.deeds import forget_deeds
 from pipeline.tickets.leases import lapse_once
 from pipeline.tickets.packs import standing
 from pipeline.tickets.priority import reckon_once
 
 OFTEN: Final = timedelta(seconds=5)
 SELDOM: Final = timedelta(seconds=60)
+RARELY: Final = timedelta(hours=1)
 MOST: Final = 20  # batches of an errand in one round: findings wait meanwhile
 ALARM: Final = "tickets:calendar"
 
@@ -29,6 +32,7 @@ class Rounds:
         self._state = state
         self._often: datetime | None = None
         self._seldom: datetime | None = None
+        self._rarely: datetime | None = None
 
     def walk(self, now: datetime) -> None:
         if self._often is None or not timedelta() <= now - self._often < OFTEN:
@@ -41,6 +45,9 @@ class Rounds:
             self._seldom = now
             reckon_once(self._state, now=now)
             check_calendar(self._state, now=now)
+        if self._rarely is None or not timedelta() <= now - self._rarely < RARELY:
+            self._rarely = now
+            forget_deeds(self._state, now=now)
 
 
 def check_calendar(state: State, *, now: datetime) -> None:

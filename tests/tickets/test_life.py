@@ -20,7 +20,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.access import Person
 from pipeline.state.tables.tickets import Ticket, TicketHistory
 from pipeline.tickets import life
-from pipeline.tickets.deeds import Outcome, Request
+from pipeline.tickets.deeds import REMEMBERED, Outcome, Request, forget_deeds
 from pipeline.tickets.leases import lapse_once
 
 NOW = EPOCH + timedelta(days=1)
@@ -214,3 +214,9 @@ def test_lapsed_claims_come_back_into_the_queue_once_and_are_told(state: State) 
     )
     with pytest.raises(ConflictError, match="nobody has claimed"):
         life.start(state, by(AN), now=later)
+
+
+def test_the_answer_of_a_deed_is_remembered_for_a_week(state: State) -> None:
+    life.comment(state, by(AN, key="k"), text="một", now=NOW)
+    assert forget_deeds(state, now=NOW + REMEMBERED) == 0
+    assert forget_deeds(state, now=NOW + REMEMBERED + timedelta(seconds=1)) == 1
