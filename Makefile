@@ -65,8 +65,14 @@ postgres: install ## a real PostgreSQL in the background; prints its POSTGRES_UR
 postgres-stop: install ## end that server
 	@$(BIN)/python tests/support/postgres.py stop
 
-run: install ## the whole system with the drill played into it, until Ctrl-C
+run: install ## the whole system with the drill played into it, until Ctrl-C; STORE=elasticsearch keeps its events there
+ifeq ($(STORE),elasticsearch)
+	@test -n "$$ELASTICSEARCH_URL" || { echo "name the cluster in ELASTICSEARCH_URL; make elasticsearch starts a node and prints it"; exit 2; }
+	@THAPCANH__STORE__KIND=elasticsearch THAPCANH__STORE__ELASTICSEARCH="{hosts: [$$ELASTICSEARCH_URL]}" \
+	  $(BIN)/thapcanh serve --rehearsal --home "$${THAPCANH_HOME:-var-elasticsearch}"
+else
 	@$(BIN)/thapcanh serve --rehearsal
+endif
 
 test: install ## the whole suite; what cannot run here says how to get it
 	$(BIN)/python -m pytest

@@ -30,6 +30,7 @@ from pipeline.cli import (
     rules,
     schedules,
     serve,
+    store,
     watchlists,
 )
 from pipeline.model.errors import ThapCanhError
@@ -56,6 +57,7 @@ for part in (
     rules,
     schedules,
     serve,
+    store,
     watchlists,
 ):
     part.attach(app)

@@ -119,12 +119,18 @@ def alarms(here: Installation) -> Iterator[Symptom]:
         )  # fmt: skip
 
 
+_STORE_REMEDY: Final = {
+    "lake": "restore what is named from a backup",
+    "elasticsearch": "mend the cluster as the line says; what is accepted waits in the spool",
+}
+
+
 def store(here: Installation) -> Iterator[Symptom]:
     health = here.store.health()
     what = "; ".join(health.notes) or ", ".join(f"{k} {v:,}" for k, v in health.figures.items())
     yield judged(
         "store", what or health.status,
-        fail="" if health.status == "ok" else "restore what is named from a backup",
+        fail="" if health.status == "ok" else _STORE_REMEDY[here.settings.store.kind],
     )  # fmt: skip
 
 

@@ -89,8 +89,9 @@ class Bulk:
         while left:
             again: list[Prepared] = []
             trouble: Exception | None = None
-            for start in range(0, len(left), self._size):
-                part = left[start : start + self._size]
+            size = self._size  # what it is while these are sent: an answer may change it
+            for start in range(0, len(left), size):
+                part = left[start : start + size]
                 failed, error = self._request(part, done)
                 again += failed
                 trouble = error or trouble
