@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from collectors.files import InputFile, open_input
-from collectors.spool import Draft, SpoolWriter
+from collectors.spool import Draft, SpoolWriter, segments
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import ConflictError
@@ -77,7 +77,12 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
         if records:
             _hand_over(here, source, opened.fingerprint, node, first, stop)
     result = Ingested(node, records, skipped)
-    if wait and records:
+    if wait:
+        # What an earlier call was stopped over, or did not wait for, is this file's too.
+        for earlier in _nodes_of(here, source, opened.fingerprint) - {node} if skipped else ():
+            with SpoolReader(here.settings.spool, earlier) as reader:
+                last = reader.durable()
+            _see_node(here, earlier, last, report)
         result = see_through(here, result, report)
     return result
 
@@ -97,6 +102,17 @@ def _handed_over(here: Installation, source: str, fingerprint: str) -> int:
             )
             or 0
         )
+
+
+def _nodes_of(here: Installation, source: str, fingerprint: str) -> set[str]:
+    """The nodes that took the file's bytes and are still in the spool."""
+    with here.state.read() as session:
+        found = session.scalars(
+            sa.select(FileRange.node).where(
+                FileRange.source == source, FileRange.fingerprint == fingerprint
+            )
+        )
+        return set(found).intersection(segments.nodes(here.settings.spool))
 
 
 def _hand_over(
@@ -130,18 +146,26 @@ def _role(here: Installation, role: str) -> Iterator[bool]:
 
 def see_through(here: Installation, so_far: Ingested, report: Report) -> Ingested:
     """Wait until the node's records are settled, evaluated and ticketed, or do it where no server does."""
+    _see_node(here, so_far.node, so_far.records, report)
+    with _role(here, "tickets") as ours:
+        if ours:
+            ticket_all(here)
+    return _counts(here, so_far)
+
+
+def _see_node(here: Installation, node: str, last: int, report: Report) -> None:
+    """Until the node's records up to `last` are settled and evaluated."""
     from pipeline.detect.runs import cursors_of
 
-    last = so_far.records
-    while here.store.watermark().get(so_far.node, 0) < last:
+    while here.store.watermark().get(node, 0) < last:
         with _role(here, "normalise") as ours:
             if ours:
-                settle_node(here, so_far.node)
-        report("settled", here.store.watermark().get(so_far.node, 0))
+                settle_node(here, node)
+        report("settled", here.store.watermark().get(node, 0))
         _pause(ours)
     while True:
         with here.state.read() as session:
-            seen = cursors_of(session, "main").get(so_far.node, 0)
+            seen = cursors_of(session, "main").get(node, 0)
         report("evaluated", seen)
         if seen >= last:
             break
@@ -149,10 +173,6 @@ def see_through(here: Installation, so_far: Ingested, report: Report) -> Ingeste
             if ours:
                 detect_all(here)
         _pause(ours)
-    with _role(here, "tickets") as ours:
-        if ours:
-            ticket_all(here)
-    return _counts(here, so_far)
 
 
 def settle_node(here: Installation, node: str) -> bool:

@@ -72,3 +72,17 @@ def test_a_file_that_grew_gives_only_its_new_lines(tmp_path: Path) -> None:
     log.write_text("".join(long))
     second = answer(home, "ingest", log, "--source", "p1-win")
     assert [(one["records"], one["stored"]) for one in (first, second)] == [(30, 30), (10, 10)]
+
+
+def test_what_a_call_did_not_wait_for_the_next_one_sees_through(tmp_path: Path) -> None:
+    home, rule, log = tmp_path / "home", tmp_path / "rule.yml", tmp_path / "events.json"
+    rule.write_bytes(RULE)
+    log.write_text(json.dumps(EVENT) + "\n")
+    assert thapcanh(home, "agency", "add", "p1", "--name", "Phường Một").returncode == 0
+    answer(home, "source", "add", "p1-win", "--agency", "p1", "--product", "windows")
+    answer(home, "rules", "import", rule, "--name", "test")
+    # A Ctrl-C once the records are spooled leaves the same behind.
+    assert answer(home, "ingest", log, "--source", "p1-win", "--no-wait")["records"] == 1
+    assert answer(home, "ticket", "list")["items"] == []
+    assert answer(home, "ingest", log, "--source", "p1-win")["skipped"] == 1
+    assert [t["title"] for t in answer(home, "ticket", "list")["items"]] == ["A test rule"]
