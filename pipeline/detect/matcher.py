@@ -46,8 +46,9 @@ class Matcher:
         self._lock = threading.Lock()
         self._rates: dict[Leaf, float] = {}
         self._seen = 0  # rows that the rates were counted on
-        self._rows = self._pairs = 0  # since anchors were last chosen
-        self._expected = 0.0  # candidates a row
+        self._rows = self._pairs = 0  # since the last look
+        self._expected: float | None = None  # candidates a row, at first
+        self._patience = _SAMPLE  # rows between two looks
 
     def match(self, table: pa.Table) -> tuple[Ints, Ints]:
         """Rows of the table and places of rules, sorted by row, then rule."""
@@ -172,21 +173,29 @@ class Matcher:
 
     def _look(self, batch: Batch) -> None:
         """Chooses anchors at the first batch, when far more events are at hand than were counted, and
-        when candidates crowd."""
+        when more candidates come than did at first; each such time the next look is further off."""
         counted = min(batch.size, _SAMPLE)
-        crowded = self._rows > _SAMPLE and self._pairs > (2 * self._expected + 0.3) * self._rows
-        if self._seen and not crowded and counted < 4 * self._seen:
-            if not self._expected and self._rows > _SAMPLE // 4:
-                self._expected = self._pairs / self._rows
-            return
-        sample = Batch(batch.table.slice(0, counted))
+        if counted >= 4 * self._seen:
+            self._learn(batch, counted)
+        elif self._rows >= self._patience:
+            share = self._pairs / self._rows
+            self._rows = self._pairs = 0
+            if self._expected is None:
+                self._expected = share
+            elif share > 2 * self._expected + 0.2:
+                self._patience *= 2
+                self._learn(batch, counted)
+
+    def _learn(self, batch: Batch, counted: int) -> None:
+        """Counts every literal in the batch's first rows; what was learnt before weighs half."""
         rates = {leaf: rate / 2 for leaf, rate in self._rates.items()}
-        for leaf, rate in measured(sample, self._plan.literals()).items():
+        found = measured(Batch(batch.table.slice(0, counted)), self._plan.literals())
+        for leaf, rate in found.items():
             rates[leaf] = max(rate, rates.get(leaf, 0.0))
         self._rates = {leaf: rate for leaf, rate in rates.items() if rate > 1e-6}
         self._seen = max(self._seen, counted)
         self._rows = self._pairs = 0
-        self._expected = 0.0
+        self._expected = None
         self._plan.choose(self._rates, self._seen)
 
 

@@ -229,3 +229,26 @@ def test_cutting_a_table_in_parts_changes_nothing(
 
 def plan_of(compiled: Compiled) -> Plan:
     return compiled._matcher(DATASET)._plan
+
+
+def test_events_that_crowd_every_rule_do_not_make_plans_without_end(
+    taxonomy: Taxonomy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[int] = []
+    real = Plan.choose
+    monkeypatch.setattr(
+        Plan, "choose", lambda plan, *given: (made.append(1), real(plan, *given))[1]
+    )
+    monkeypatch.setattr(matcher_module, "_SAMPLE", 8)
+    compiled = compiled_of(
+        taxonomy,
+        *(f"s: {{User|contains|all: [word{n}, other{n}]}}\ncondition: s" for n in range(20)),
+    )
+    quiet = table_of(*(process(User="nothing") for _ in range(16)))
+    loud = [" ".join(f"{way}{n}" for n in range(20)) for way in ("word", "other", "word")]
+    for turn in range(200):
+        text = loud[turn // 4 % 3]
+        compiled.match(
+            DATASET, quiet if turn % 5 else table_of(*(process(User=text) for _ in range(16)))
+        )
+    assert 1 < len(made) < 10
