@@ -27,9 +27,11 @@ def serve(
     home: Home = None,
 ) -> None:
     """Run all roles under one supervisor, or one of them, until Ctrl-C."""
+    from pipeline.model.clock import utc_now
     from pipeline.serve.health import health_endpoint
     from pipeline.serve.locks import role_lock
     from pipeline.serve.logs import log_to
+    from pipeline.serve.metrics import metrics
     from pipeline.serve.roles import run_role, stop_with_parent
     from pipeline.serve.supervisor import Supervisor
     from pipeline.serve.welcome import welcome
@@ -51,7 +53,9 @@ def serve(
         with role_lock(settings.run, "supervisor"):
             supervisor = Supervisor(here, errands=("rehearse",) if rehearsal else ())
             address = (settings.serve.health_address, settings.serve.health_port)
-            with health_endpoint(*address, supervisor.troubles) as port:
+            with health_endpoint(
+                *address, supervisor.troubles, lambda: metrics(here.state, now=utc_now())
+            ) as port:
                 telling = threading.Thread(
                     target=welcome,
                     args=(here, lambda: supervisor.pids().get("console"), stop),

@@ -1,4 +1,5 @@
-"""``GET /health`` of the supervisor: 200 ``{"status": "ok"}``, or 503 naming the role and the reason.
+"""``GET /health`` of the supervisor: 200 ``{"status": "ok"}``, or 503 naming the role and the reason; and
+``GET /metrics`` (`metrics.py`).
 
 It asks nothing of the roles themselves, so it answers when they do not.
 """
@@ -11,24 +12,35 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from pipeline.serve.metrics import CONTENT_TYPE
 from pipeline.serve.pulse import RoleHealth
 
 
 @contextmanager
 def health_endpoint(
-    address: str, port: int, troubles: Callable[[], list[RoleHealth]]
+    address: str,
+    port: int,
+    troubles: Callable[[], list[RoleHealth]],
+    metrics: Callable[[], str] | None = None,
 ) -> Iterator[int]:
     """Serve until left; yields the port (a free one when 0 is asked for)."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path.partition("?")[0] != "/health":
+            path = self.path.partition("?")[0]
+            if path == "/metrics" and metrics is not None:
+                self._answer(200, CONTENT_TYPE, metrics().encode())
+                return
+            if path != "/health":
                 self.send_error(404)
                 return
             found = [{"role": t.role, "node": t.node, "reason": t.reason} for t in troubles()]
             body = json.dumps({"status": "stuck" if found else "ok", "troubles": found}).encode()
-            self.send_response(503 if found else 200)
-            self.send_header("Content-Type", "application/json")
+            self._answer(503 if found else 200, "application/json", body)
+
+        def _answer(self, status: int, kind: str, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

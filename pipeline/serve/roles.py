@@ -84,16 +84,19 @@ def _detect(here: Installation, stop: threading.Event) -> None:
 
 
 def _tickets(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.alarm_mail import AlarmPost
     from pipeline.serve.flow_watch import HomeWatch
     from pipeline.serve.policy import ticket_policy
     from pipeline.tickets.loop import tickets_loop
 
     heart = Heart(here.state, "tickets")
     watch = HomeWatch(here)
+    post = AlarmPost(here.state, here.settings.alarms.mail)
 
     def beat(**said: Any) -> None:
         heart.beat(**said)
         watch.look(utc_now())
+        post.look(utc_now())
 
     tickets_loop(
         here.state,

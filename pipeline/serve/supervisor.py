@@ -20,10 +20,11 @@ from dataclasses import dataclass, field
 
 from pipeline.model.clock import to_iso, utc_now
 from pipeline.model.errors import ServiceAwayError
+from pipeline.serve.alarm_mail import AlarmPost
 from pipeline.serve.disk import trouble
 from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import RoleHealth, read_pulses
-from pipeline.state.alarms import close_alarm, raise_alarm
+from pipeline.state.alarms import close_alarm, open_alarms, raise_alarm
 from pipeline.state.tables.operation import Meta
 
 ROLES = ("collect", "normalise", "detect", "tickets", "console")
@@ -69,6 +70,7 @@ class Supervisor:
         self._command = command or self._default_command
         self._lock = threading.Lock()
         self._state_trouble, self._believe_pulses = "", 0.0
+        self._post = AlarmPost(installation.state, installation.settings.alarms.mail)
 
     def _default_command(self, name: str) -> list[str]:
         words = [name] if self._children[name].errand else ["serve", name]
@@ -77,6 +79,7 @@ class Supervisor:
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`; then ends every child within `serve.stop_within` seconds."""
+        self._recall()
         try:
             next_look = 0.0
             while not stop.is_set():
@@ -86,6 +89,7 @@ class Supervisor:
                 if time.monotonic() >= next_look:
                     next_look = time.monotonic() + min(2.0, self._settings.stuck_after / 4)
                     self._look_after()
+                    self._post.look(utc_now())
                 stop.wait(0.1)
         finally:
             self._end()
@@ -181,11 +185,27 @@ class Supervisor:
                 ):
                     child.told = falls
 
+    def _recall(self) -> None:
+        """Alarms that an earlier supervisor of this home left open are this one's to close."""
+        try:
+            for alarm in open_alarms(self._installation.state):
+                kind, _, rest = alarm.key.partition(":")
+                child = self._children.get(rest.partition(":")[0]) if kind == "role" else None
+                if child is not None:
+                    child.alarms.add(alarm.key)
+        except ServiceAwayError as error:
+            log.warning("alarms of before are not known", extra={"why": str(error)})
+
     def _look_after(self) -> None:
         self._tell_falls()
         pulses = self._pulses()
         if (self._state_trouble or any(one.reason for one in pulses)) and not self._try_state():
+            why = trouble(self._installation.settings)  # a full disk is why, mostly
+            if self._state_trouble:
+                told = "; ".join(filter(None, (self._state_trouble, why)))
+                self._post.tell("state", f"the state cannot be written: {told}", now=utc_now())
             return
+        self._post.tell("state", "", now=utc_now())
         for health in pulses:
             child = self._children.get(health.role)
             if child is None:
@@ -195,22 +215,22 @@ class Supervisor:
                 log.error(
                     "ALARM a role is stuck", extra={"stuck": health.role, "why": health.reason}
                 )
-                child.alarms.add(key)
-                self._alarm(
-                    lambda k=key, h=health: raise_alarm(  # type: ignore[misc]
-                        self._installation.state, k, f"{h.role}: {h.reason}", now=utc_now()
-                    )
-                )
+                self._raise(child, key, f"{health.role}: {health.reason}")
                 with self._lock:
                     if child.process is not None:
                         child.process.kill()
-            elif key in child.alarms:
-                child.alarms.discard(key)
-                self._alarm(
-                    lambda k=key: close_alarm(  # type: ignore[misc]
-                        self._installation.state, k, now=utc_now()
-                    )
-                )
+            else:
+                self._lift(child, key)
+
+    def _raise(self, child: _Child, key: str, message: str) -> None:
+        child.alarms.add(key)
+        self._alarm(lambda: raise_alarm(self._installation.state, key, message, now=utc_now()))
+
+    def _lift(self, child: _Child, key: str) -> None:
+        if key in child.alarms and self._alarm(
+            lambda: close_alarm(self._installation.state, key, now=utc_now())
+        ):
+            child.alarms.discard(key)
 
     @staticmethod
     def _alarm(write: Callable[[], None]) -> bool:

@@ -150,6 +150,29 @@ class ServeSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmMail:
+    """The mail server that alarms go out by; an empty `host` sends none. `password` is a reference. `ca` is
+    a file of certificates that the server's is checked with; empty: the system's."""
+
+    host: str = ""
+    port: int = 25
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    starttls: bool = False
+    ca: str = ""
+    user: str = ""
+    password: str = ""
+    timeout: float = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmSettings:
+    """How alarms of the pipeline itself leave the house."""
+
+    mail: AlarmMail = field(default_factory=AlarmMail)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of them, with the home folder that they belong to."""
 
@@ -163,6 +186,7 @@ class Settings:
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
+    alarms: AlarmSettings = field(default_factory=AlarmSettings)
 
     @property
     def state_url(self) -> str:

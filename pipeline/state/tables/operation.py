@@ -45,7 +45,10 @@ class Pulse(Base):
 
 
 class Alarm(Base):
-    """Something is wrong with the pipeline itself. One open row per key."""
+    """Something is wrong with the pipeline itself. One open row per key.
+
+    `mailed` is what was said of it by mail: nothing, `opened` or `closed`; nobody else sends before `mail_due`.
+    """
 
     __tablename__ = "alarm"
 
@@ -55,6 +58,9 @@ class Alarm(Base):
     opened: Mapped[datetime]
     seen: Mapped[datetime]
     closed: Mapped[datetime | None]
+    mailed: Mapped[str] = mapped_column(String(8), default="")
+    mail_due: Mapped[datetime | None]
+    mail_tries: Mapped[int] = mapped_column(default=0)
 
 
 class Disposal(Base):

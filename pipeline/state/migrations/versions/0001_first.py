@@ -42,6 +42,9 @@ def upgrade() -> None:
         sa.Column("opened", sa.BigInteger(), nullable=False),
         sa.Column("seen", sa.BigInteger(), nullable=False),
         sa.Column("closed", sa.BigInteger(), nullable=True),
+        sa.Column("mailed", sa.String(length=8), nullable=False),
+        sa.Column("mail_due", sa.BigInteger(), nullable=True),
+        sa.Column("mail_tries", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_alarm")),
     )
     with op.batch_alter_table("alarm", schema=None) as batch_op:

@@ -1,0 +1,92 @@
+"""``GET /metrics`` of the supervisor, as Prometheus reads it: alarms, lag, schedules, pulses.
+
+It reads the state and asks nothing of the roles, so it answers when they do not; while the state is away it
+says that. Only counts and names of nodes, schedules, roles and alarms, no agency's data::
+
+    thapcanh_alarm_open{key="flow:watermark"} 1
+    thapcanh_detection_lag_records{schedule="main",node="collect-1"} 12
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import sqlalchemy as sa
+
+from pipeline.model.errors import ServiceAwayError
+from pipeline.state.state import State
+from pipeline.state.tables.detection import Cursor, ScheduleRow
+from pipeline.state.tables.intake import Settlement
+from pipeline.state.tables.operation import Alarm, Pulse
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+Sample = tuple[dict[str, str], float]
+
+
+def metrics(state: State, *, now: datetime) -> str:
+    """All of them as text."""
+    try:
+        lines = [*_metric("state_up", "Whether the state answers.", [({}, 1)]), *_read(state, now)]
+    except ServiceAwayError:
+        lines = list(_metric("state_up", "Whether the state answers.", [({}, 0)]))
+    return "\n".join(lines) + "\n"
+
+
+def _read(state: State, now: datetime) -> Iterator[str]:
+    with state.read() as session:
+        alarms = session.scalars(
+            sa.select(Alarm).where(Alarm.closed.is_(None)).order_by(Alarm.key)
+        ).all()
+        settled = sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
+        marks = dict(sorted((node, last) for node, last in session.execute(settled)))
+        schedules = session.scalars(sa.select(ScheduleRow).order_by(ScheduleRow.name)).all()
+        at = {(row.schedule, row.node): row.position for row in session.scalars(sa.select(Cursor))}
+        pulses = session.scalars(sa.select(Pulse).order_by(Pulse.role, Pulse.node)).all()
+    yield from _metric("alarms_open", "Alarms that are open.", [({}, len(alarms))])
+    yield from _metric("alarm_open", "An open alarm.", [({"key": a.key}, 1) for a in alarms])
+    yield from _metric(
+        "alarm_age_seconds", "How long it has been open.",
+        [({"key": a.key}, (now - a.opened).total_seconds()) for a in alarms],
+    )  # fmt: skip
+    yield from _metric(
+        "settled_sequence", "Up to where receipts are settled.",
+        [({"node": node}, last) for node, last in marks.items()],
+    )  # fmt: skip
+    yield from _metric(
+        "detection_lag_records", "Settled receipts that the schedule has not evaluated.",
+        [
+            ({"schedule": one.name, "node": node}, max(0, last - at.get((one.name, node), 0)))
+            for one in schedules
+            for node, last in marks.items()
+        ],
+    )  # fmt: skip
+    yield from _metric(
+        "schedule_paused", "Whether the schedule is paused.",
+        [({"schedule": one.name}, int(bool(one.paused))) for one in schedules],
+    )  # fmt: skip
+    roles = [({"role": p.role, "node": p.node}, p) for p in pulses]
+    yield from _metric(
+        "role_beat_age_seconds", "Since the role's last sign of life.",
+        [(labels, (now - p.beat).total_seconds()) for labels, p in roles],
+    )  # fmt: skip
+    yield from _metric(
+        "role_progress_age_seconds", "Since the role last did work, or had none.",
+        [(labels, (now - p.progress).total_seconds()) for labels, p in roles],
+    )  # fmt: skip
+    yield from _metric(
+        "role_waiting", "How much waits for the role.", [(lb, p.waiting) for lb, p in roles]
+    )
+
+
+def _metric(name: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
+    yield f"# HELP thapcanh_{name} {text}"
+    yield f"# TYPE thapcanh_{name} gauge"
+    for labels, value in samples:
+        inside = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels.items())
+        yield f"thapcanh_{name}{'{' + inside + '}' if inside else ''} {value:.10g}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
