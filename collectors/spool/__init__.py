@@ -8,6 +8,7 @@ sequences of a node run from 1 without a gap. The format is described in `collec
 from __future__ import annotations
 
 from collectors.spool.errors import SpoolBusyError, SpoolDamagedError, SpoolFullError, SpoolIOError
+from collectors.spool.finished import remove_finished
 from collectors.spool.layout import Draft
 from collectors.spool.reader import SpoolReader
 from collectors.spool.segments import nodes
@@ -24,4 +25,5 @@ __all__ = [
     "SpoolReader",
     "SpoolWriter",
     "nodes",
+    "remove_finished",
 ]

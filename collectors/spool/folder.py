@@ -36,7 +36,7 @@ class Folder:
         self._tail: SegmentFile | None = None
         self._must_cut = False
         path.mkdir(parents=True, exist_ok=True)
-        self._lock = _take_lock(path)
+        self._lock = take_lock(path)
         try:
             mark_path = path / segments.DURABLE_NAME
             mark = segments.read_durable(path)
@@ -198,7 +198,8 @@ class Folder:
             self.recent.extend(footer.requests)
 
 
-def _take_lock(path: Path) -> int:
+def take_lock(path: Path) -> int:
+    """A descriptor that holds the folder as its writer; closing it lets go."""
     descriptor = os.open(path / segments.LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

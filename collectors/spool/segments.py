@@ -6,6 +6,7 @@ segment; `release` deletes sealed ones that are settled.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -62,9 +63,13 @@ def sealed_name(first: int, last: int) -> str:
 
 
 def segments(folder: Path) -> list[Segment]:
-    """All segments in order of sequence."""
+    """All segments in order of sequence; none of a folder that is gone."""
     found = []
-    for name in os.listdir(folder):  # noqa: PTH208 - names only; three times as fast
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - names only; three times as fast
+    except FileNotFoundError:
+        return []
+    for name in names:
         match = _NAME.fullmatch(name)
         if match:
             last = int(match[2]) if match[2] else None
@@ -75,11 +80,10 @@ def segments(folder: Path) -> list[Segment]:
 def used_bytes(folder: Path) -> int:
     """What the segments take on disk."""
     total = 0
-    for entry in os.scandir(folder):
-        try:
-            total += entry.stat().st_size
-        except FileNotFoundError:  # released in this moment
-            continue
+    with contextlib.suppress(FileNotFoundError):  # the whole folder may go meanwhile
+        for entry in os.scandir(folder):
+            with contextlib.suppress(FileNotFoundError):  # released in this moment
+                total += entry.stat().st_size
     return total
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from collectors.files import InputFile, open_input
-from collectors.spool import Draft, SpoolWriter, segments
+from collectors.spool import Draft, SpoolWriter, remove_finished
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import ConflictError
@@ -76,12 +76,14 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
                 records += len(batch)
         if records:
             _hand_over(here, source, opened.fingerprint, node, first, stop)
+        else:
+            remove_finished(here.settings.spool, node, 0, abandoned=True)
     result = Ingested(node, records, skipped)
     if wait:
         # What an earlier call was stopped over, or did not wait for, is this file's too.
         for earlier in _nodes_of(here, source, opened.fingerprint) - {node} if skipped else ():
             with SpoolReader(here.settings.spool, earlier) as reader:
-                last = reader.durable()
+                last = max(reader.durable(), here.store.watermark().get(earlier, 0))
             _see_node(here, earlier, last, report)
         result = see_through(here, result, report)
     return result
@@ -105,14 +107,14 @@ def _handed_over(here: Installation, source: str, fingerprint: str) -> int:
 
 
 def _nodes_of(here: Installation, source: str, fingerprint: str) -> set[str]:
-    """The nodes that took the file's bytes and are still in the spool."""
+    """The nodes that took the file's bytes."""
     with here.state.read() as session:
         found = session.scalars(
             sa.select(FileRange.node).where(
                 FileRange.source == source, FileRange.fingerprint == fingerprint
             )
         )
-        return set(found).intersection(segments.nodes(here.settings.spool))
+        return set(found)
 
 
 def _hand_over(
@@ -176,10 +178,11 @@ def _see_node(here: Installation, node: str, last: int, report: Report) -> None:
 
 
 def settle_node(here: Installation, node: str) -> bool:
-    """Settle all that waits in one node's spool; whether there was anything."""
+    """Settle all that waits in one node's spool, and let the spool go; whether there was anything."""
     from pipeline.normalise.geo import countries_for
     from pipeline.normalise.guard import Guard
     from pipeline.normalise.product import load_products
+    from pipeline.serve.settling import let_go
     from pipeline.store.intake import settle_once
 
     products, moved = load_products(), False
@@ -191,6 +194,7 @@ def settle_node(here: Installation, node: str) -> bool:
             countries=countries_for(here.settings.normalise.countries),
         ):  # fmt: skip
             moved = True
+    let_go(here, node)
     return moved
 
 

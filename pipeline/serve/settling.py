@@ -1,4 +1,5 @@
-"""The work of the role *normalise*: every node's receipts into the store, in turn.
+"""The work of the role *normalise*: every node's receipts into the store, in turn. The spool folder of a file
+or a replay goes when all of it is settled, be it of an earlier day; its watermark and settlement stay.
 
 A store or a state that does not answer (a full disk, say) stops nothing for good: the alarm goes out,
 the receipts stay in the spool, and the same work is tried again until it succeeds.
@@ -9,8 +10,10 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from datetime import timedelta
 from typing import Final
 
+from collectors.spool import remove_finished, segments
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
@@ -20,11 +23,27 @@ from pipeline.normalise.product import load_products
 from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import Heart
 from pipeline.state.alarms import close_alarm, raise_alarm
+from pipeline.state.tables.intake import Node
 from pipeline.store.intake import settle_once
 
 ALARM: Final = "normalise:store"
 _TRY_AGAIN: Final = 1.0
 _SAY_AGAIN: Final = 30.0
+_ONCE: Final = frozenset(
+    {"ingest", "replay"}
+)  # kinds of nodes that are written in one go, and never again
+_BEGUN: Final = timedelta(hours=1)  # by then its writer has begun, or never will
+
+
+def let_go(here: Installation, node: str) -> bool:
+    """Remove the spool folder of a node that writes once, if it has written and all of it is settled."""
+    now = utc_now()
+    with here.state.read() as session:
+        row = session.get(Node, node)
+    if row is None or row.kind not in _ONCE:
+        return False
+    upto, old = here.store.watermark().get(node, 0), row.created < now - _BEGUN
+    return remove_finished(here.settings.spool, node, upto, abandoned=old)
 
 
 class Settling:
@@ -42,11 +61,10 @@ class Settling:
         """At most one batch of every node; whether there was any."""
         moved = False
         try:
-            for folder in sorted(self._here.settings.spool.iterdir()):
+            for node in segments.nodes(self._here.settings.spool):
                 if stop.is_set():
                     break
-                if folder.is_dir():
-                    moved = self._settle(folder.name) or moved
+                moved = self._settle(node) or moved
             if moved and self._troubled:
                 close_alarm(self._here.state, ALARM, now=utc_now())
                 self._troubled, self._say = False, 0.0
@@ -65,6 +83,8 @@ class Settling:
             guard=self._guard, countries=countries_for(self._here.settings.normalise.countries),
         )  # fmt: skip
         self._heart.beat(progress=settled is not None)
+        if settled is None and let_go(self._here, node):
+            self._readers.pop(node).close()
         return settled is not None
 
     def _alarm(self, error: ServiceAwayError) -> None:

@@ -1,8 +1,9 @@
 """Settlement: what became of each receipt, the same for every store, in the state's transaction.
 
-In: a commit, and its counts. Out: one `Settlement` row, the dead letters and the file ranges. Invariant: the
-settled ranges of a node are contiguous from 1, so that the watermark is the greatest `last`; two processes
-that settle the same range cannot both succeed.
+In: a commit, and its counts. Out: the `Settlement` row of the node's hour, begun or extended in place (the
+table grows by a row an hour, not by one a commit), the dead letters and the file ranges. Invariant: the
+settled ranges of a node are contiguous from 1, so that the watermark is the greatest `last`, and each row's
+counts add up to its range; two processes that settle the same range cannot both succeed.
 """
 
 from __future__ import annotations
@@ -37,20 +38,33 @@ def check_next(state: State, commit: Commit) -> None:
 
 def begin(session: Session, commit: Commit, now: datetime) -> None:
     """The same within the transaction that will settle it; the node is made when it is new."""
+    node = session.get(Node, commit.node, with_for_update=True)  # one settles a node at a time
     _check(session, commit)
-    if session.get(Node, commit.node) is None:
+    if node is None:
         session.add(Node(id=commit.node, kind="collect", created=now))
         session.flush()
 
 
 def settle(session: Session, commit: Commit, settled: Settled, now: datetime) -> None:
     """Write down what became of the commit's receipts."""
-    session.add(
-        Settlement(
-            node=settled.node, first=settled.first, last=settled.last, stored=settled.stored,
-            known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
+    row = session.scalar(
+        sa.select(Settlement).where(
+            Settlement.node == settled.node, Settlement.last == settled.first - 1
         )
-    )  # fmt: skip
+    )
+    if row is not None and _hour(row.at) == _hour(now):
+        row.last, row.at = settled.last, now
+        row.stored += settled.stored
+        row.known += settled.known
+        row.refused += settled.refused
+        row.dropped += settled.dropped
+    else:
+        session.add(
+            Settlement(
+                node=settled.node, first=settled.first, last=settled.last, stored=settled.stored,
+                known=settled.known, refused=settled.refused, dropped=settled.dropped, at=now,
+            )
+        )  # fmt: skip
     session.add_all(
         DeadLetterRow(
             node=commit.node, sequence=letter.sequence, source=letter.source, agency=letter.agency,
@@ -65,6 +79,10 @@ def settle(session: Session, commit: Commit, settled: Settled, now: datetime) ->
         )
         for source, fingerprint, start, stop in commit.files
     )
+
+
+def _hour(moment: datetime) -> datetime:
+    return moment.replace(minute=0, second=0, microsecond=0)
 
 
 def _check(session: Session, commit: Commit) -> None:

@@ -21,7 +21,8 @@ class Node(Base):
 
 
 class Settlement(Base):
-    """The receipts `first` to `last` of a node; stored + known + refused + dropped = last - first + 1.
+    """The receipts `first` to `last` of a node, of one hour's commits (`at` is the last one's);
+    stored + known + refused + dropped = last - first + 1.
 
     The settled ranges of a node are contiguous from 1: the normaliser settles in order, so that
     `watermark(node)` is the greatest `last`.
