@@ -12,26 +12,32 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from collectors.receivers.base import Limits, Receiver
+from collectors.receivers.closed_sessions import ClosedSessions
 from collectors.receivers.counters import Knock
 from collectors.receivers.directory import SourceDirectory
 from collectors.receivers.http_bulk import HttpBulk
 from collectors.receivers.intake import Intake
 from collectors.receivers.registered import REFRESH_EVERY
+from collectors.receivers.relp import Relp
+from collectors.receivers.replay import Tails
 from collectors.receivers.syslog_tcp import SyslogTcp
 from collectors.receivers.syslog_udp import SyslogUdp
-from collectors.spool import SpoolLimits, SpoolWriter
+from collectors.spool import SpoolDamagedError, SpoolLimits, SpoolReader, SpoolWriter
+from collectors.spool.segments import node_folder
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
+from pipeline.model.records import RawRecord
 from pipeline.settings.values import CollectSettings, Listener
 
 PUSH_BACK_NAME: Final = "push_back"
 """A file of this name in the spool's root makes all collectors refuse; its text is the reason."""
 FREE_BYTES: Final = 256 << 20
 _STOP_WITHIN: Final = 1.5
+_TAIL_RECORDS: Final = 100_000  # read at start, so that replays are recognised
 _LOG = logging.getLogger(__name__)
 
 
@@ -42,6 +48,8 @@ def receiver_of(listener: Listener, intake: Intake) -> Receiver:
             return SyslogUdp(listener, intake)
         case "syslog_tcp":
             return SyslogTcp(listener, intake)
+        case "relp":
+            return Relp(listener, intake)
         case "http_bulk":
             return HttpBulk(listener, intake)
     raise UsageError("no such kind of receiver", where=f"collect.listeners {listener.name}")
@@ -72,6 +80,12 @@ class Collector:
         self._spool = SpoolWriter(spool_root, settings.node, spool or spool_limits(settings))
         self.intake = Intake(self._spool, directory, limits or Limits.of(settings))
         self.receivers = [receiver_of(listener, self.intake) for listener in settings.listeners]
+        if any(listener.kind == "relp" for listener in settings.listeners):
+            closed = ClosedSessions(node_folder(spool_root, settings.node))
+            self.intake.tails = Tails(closed.add)
+            self.intake.tails.recover(
+                _newest(spool_root, settings.node, self._spool.last), closed.load()
+            )
 
     @property
     def ports(self) -> dict[str, int]:
@@ -183,6 +197,22 @@ def _keep_in_touch(
         except Exception:  # noqa: BLE001 - collecting goes on whatever the register does
             _LOG.warning("the collector could not reach the register", exc_info=True)
         stop.wait(every)
+
+
+def _newest(root: Path, node: str, last: int) -> Iterator[RawRecord]:
+    """The last records of the spool, as far as they can be read."""
+    with SpoolReader(root, node) as reader:
+        after = max(reader.first() - 1, last - _TAIL_RECORDS)
+        while after < last:
+            try:
+                records = reader.read(after, 10_000)
+            except SpoolDamagedError as error:
+                after = error.last
+                continue
+            if not records:
+                return
+            yield from records
+            after = records[-1].sequence
 
 
 def _push_back(root: Path) -> str:

@@ -14,6 +14,7 @@ from typing import Final
 from collectors.receivers.base import Limits
 from collectors.receivers.counters import Counters, Knocks
 from collectors.receivers.directory import SourceDirectory, SourceIdentity
+from collectors.receivers.replay import Tails
 from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
 
 _REFRESH_AT_MOST_EVERY: Final = 1.0
@@ -25,6 +26,7 @@ class Intake:
     def __init__(self, spool: SpoolWriter, directory: SourceDirectory, limits: Limits) -> None:
         self.spool, self.directory, self.limits = spool, directory, limits
         self.counters, self.knocks = Counters(), Knocks()
+        self.tails = Tails()
         self.push_back = ""
         self.stopping = False
         self._refreshed = 0.0

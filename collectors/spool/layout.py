@@ -85,6 +85,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     identity: bytes = b""
     peer: str = ""
     replaces: str = ""
+    session: int = 0
 
 
 class Request(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -161,7 +162,7 @@ def pack_batch(
         payload = _encode(
             RawRecord(
                 sequence, draft.source, draft.received, draft.body,
-                draft.identity, draft.peer, kept, draft.replaces,
+                draft.identity, draft.peer, kept, draft.replaces, draft.session,
             )
         )  # fmt: skip
         length = len(payload)

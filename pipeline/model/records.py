@@ -13,6 +13,7 @@ class RawRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     fingerprint and offset, say), empty where it knows nothing. `peer` is the sender's address.
     `request` is the first 16 bytes of the hash of the request that brought it, empty where the
     transport has no requests. `replaces` is the hex id of the event that a replay supersedes.
+    `session` tells the connections of a RELP sender apart, 0 for other transports.
     """
 
     sequence: int
@@ -23,6 +24,7 @@ class RawRecord(msgspec.Struct, frozen=True, gc=False, array_like=True):
     peer: str = ""
     request: bytes = b""
     replaces: str = ""
+    session: int = 0
 
 
 class DeadLetter(msgspec.Struct, frozen=True, gc=False):

@@ -18,7 +18,7 @@ class Listener:
     """One listening socket. `kind` names the receiver; `name` is what address ranges refer to."""
 
     name: str
-    kind: Literal["http_bulk", "syslog_tcp", "syslog_udp"]
+    kind: Literal["http_bulk", "relp", "syslog_tcp", "syslog_udp"]
     address: str = "127.0.0.1"
     port: int = 0
     certificate: str = ""

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from support import collector as support
 from support.collector import running, spooled, tally
+from support.relp import RelpClient
 
 from collectors.collect import PUSH_BACK_NAME, Collector
 from collectors.receivers.base import Delivery
@@ -57,7 +58,20 @@ def by_http(collector: Collector, records: list[bytes], known: bool = True) -> N
             raise
 
 
+def by_relp(collector: Collector, records: list[bytes], known: bool = True) -> None:
+    client = RelpClient(collector.ports["relp"], "127.0.0.11" if known else "127.0.0.99")
+    try:
+        client.open()
+        client.send(records)
+        client.read(1)
+        if not client.unacknowledged:
+            client.close()
+    except OSError:  # closed in the middle
+        assert not known
+
+
 CASES = [
+    pytest.param("relp", "q1-fw", by_relp, id="relp"),
     pytest.param("udp", "q1-fw", by_udp, id="syslog_udp"),
     pytest.param("tcp", "q1-fw", by_tcp, id="syslog_tcp"),
     pytest.param("http", "q1-web", by_http, id="http_bulk"),
@@ -139,12 +153,13 @@ def test_a_full_spool_pushes_back_by_the_means_of_the_transport_and_goes_on_afte
         until(lambda: not collector.intake.push_back)
         send(collector, [b"<1>after"], True)
         delivery = {r.name: r.delivery for r in collector.receivers}[name]
-        expected = {b"<1>after"} | ({b"<1>during"} if delivery is Delivery.PLAIN else set())
+        waits = delivery is Delivery.PLAIN or name == "relp"  # the record stays in hand
+        expected = {b"<1>after"} | ({b"<1>during"} if waits else set())
         until(lambda: {r.body for r in spooled(tmp_path)} == expected)
         counted = tally(collector, name, source)
     if delivery is Delivery.BEST_EFFORT:
         assert counted["dropped"] == {"spool_full": 1}
-    if delivery is Delivery.ACKNOWLEDGED:
+    if delivery is Delivery.ACKNOWLEDGED and not waits:
         assert counted["notes"] == {"pushed_back": 1}
     assert counted["received"] == len(expected) + (delivery is Delivery.BEST_EFFORT)
 
@@ -168,16 +183,22 @@ def test_all_ports_that_are_in_use_are_named_together(tmp_path: Path) -> None:
         udp.bind(("127.0.0.1", 0))
         taken = tuple(
             Listener(name=kind, kind=kind, port=sock.getsockname()[1])
-            for kind, sock in (("http_bulk", tcp), ("syslog_tcp", tcp), ("syslog_udp", udp))
+            for kind, sock in (
+                ("http_bulk", tcp),
+                ("relp", tcp),
+                ("syslog_tcp", tcp),
+                ("syslog_udp", udp),
+            )
         )
         with (
             pytest.raises(FaultsError) as caught,
             running(tmp_path, CollectSettings(node="n1", listeners=taken)),
         ):
             pass
-    assert [fault.what for fault in caught.value.faults] == ["the port is in use"] * 3
+    assert [fault.what for fault in caught.value.faults] == ["the port is in use"] * 4
     assert [fault.where for fault in caught.value.faults] == [
         "collect.listeners http_bulk",
+        "collect.listeners relp",
         "collect.listeners syslog_tcp",
         "collect.listeners syslog_udp",
     ]

@@ -22,13 +22,14 @@ HOSTS = {"127.0.0.11": "q1-fw", "127.0.0.12": "q2-fw"}
 
 LISTENERS = (
     Listener(name="http", kind="http_bulk"),
+    Listener(name="relp", kind="relp"),
     Listener(name="tcp", kind="syslog_tcp"),
     Listener(name="udp", kind="syslog_udp"),
 )
 
 
 def directory() -> FixedDirectory:
-    """`KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on tcp and udp; others are unknown."""
+    """`KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on relp, tcp and udp; others are unknown."""
     return FixedDirectory(
         [
             (
@@ -36,7 +37,7 @@ def directory() -> FixedDirectory:
                 f"{host}/32",
                 SourceIdentity(source, source[:2], "fortinet_fortigate", weak=True),
             )
-            for listener in ("tcp", "udp")
+            for listener in ("relp", "tcp", "udp")
             for host, source in HOSTS.items()
         ],
         {KEY[0]: (KEY[1], SOURCE)},

@@ -1,0 +1,53 @@
+"""Which RELP sessions were closed in order, for the collector that comes after this one.
+
+In: a session's number before its close is answered. Out: the numbers of the newest. A file ``closed_sessions``
+in the node's folder, eight bytes a number, little-endian, appended. It is not synced: after a power cut
+it may lack the last ones, and then a record that equals the last one of such a session may pass for a replay.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from pathlib import Path
+from typing import Final
+
+NAME: Final = "closed_sessions"
+_KEPT: Final = 100_000
+
+
+class ClosedSessions:
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / NAME
+        self._count = len(self.load())
+        if self._path.exists():  # a full disk may have torn the last one
+            os.truncate(self._path, self._path.stat().st_size // 8 * 8)
+
+    def load(self) -> frozenset[int]:
+        if not self._path.exists():
+            return frozenset()
+        return frozenset(self._numbers())
+
+    def add(self, session: int) -> None:
+        """Raises OSError."""
+        if self._count >= 2 * _KEPT:
+            self._shorten()
+        descriptor = os.open(
+            self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640
+        )
+        try:
+            os.write(descriptor, session.to_bytes(8, "little"))
+        finally:
+            os.close(descriptor)
+        self._count += 1
+
+    def _numbers(self) -> array[int]:
+        data = self._path.read_bytes()
+        return array("Q", data[: len(data) // 8 * 8])
+
+    def _shorten(self) -> None:
+        newest = self._numbers()[-_KEPT:]
+        short = self._path.with_suffix(".new")
+        short.write_bytes(newest.tobytes())
+        short.rename(self._path)
+        self._count = len(newest)

@@ -1,0 +1,180 @@
+"""Which frames of a new session are a replay of what an earlier one brought, and which are new.
+
+A RELP client keeps what was not acknowledged, and after a lost connection sends all of it again, in order,
+before anything new. What was stored, but whose acknowledgement did not reach the client, comes twice. In:
+hashes of records, in order. Out: how many of a new session's first records are stored already. Pure.
+
+For each source and address the *tail* of each session is kept: its last `KEPT` records (so a client's window
+may be that large), in memory, and after a restart from the end of the spool. The rule:
+
+1. A session that the client closed in order has no tail: nothing of it will be sent again.
+2. A new session's first records are compared with all tails. They are a replay when they fit a stretch of
+   a tail *up to its end*, in order, and the stretch holds all that was surely not acknowledged.
+   While they fit a stretch and have not reached the end, they wait, unacknowledged.
+3. What does not fit is new. A line that equals an old one is new as well, anywhere else than there.
+4. Where stretches of several lengths fit, the longest is the replay, unless the shorter differ from it only
+   by repetitions of the same lines (``X X X``): then the shortest. So a line that repeats may be stored
+   twice, but none that was acknowledged is ever lost for being equal to another in such a run.
+5. A fit that stays incomplete and quiet for `QUIET` seconds is no replay. One that is cut off is forgotten,
+   and comes again.
+6. A fit to the tail of a connection that looks alive waits until that one is found dead, and is new if it is
+   not: a client with several connections at a time may say the same on each.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from pipeline.model.records import RawRecord
+
+KEPT: Final = 1024
+QUIET: Final = 3.0
+ALIVE: Final = 6.0
+_PER_SENDER: Final = 8
+_ENDED_AT_MOST: Final = 2000
+
+
+class Tail:
+    """The last records of a session. The newest `unacknowledged` were never told to the client; of these
+    the newest `pending` are not on disk yet. `owner` is the session that adds to it, None if it ended."""
+
+    def __init__(self, session: int) -> None:
+        self.session = session
+        self.hashes = array("q")
+        self.unacknowledged = 0
+        self.pending = 0
+        self.owner: object | None = None
+
+    def add(self, hashes: Iterable[int]) -> None:
+        self.hashes.extend(hashes)
+        if len(self.hashes) > 2 * KEPT:
+            del self.hashes[:-KEPT]
+
+
+class Match:
+    """The first records of a new session against the tails there are, as they are now: one that grows
+    meanwhile is no longer considered, as its client is at work elsewhere."""
+
+    def __init__(self, tails: Iterable[Tail]) -> None:
+        self._sizes = {tail: len(tail.hashes) for tail in tails}
+        self._open: list[tuple[Tail, int]] = []
+        self._fits: list[tuple[int, Tail]] = []
+        self._count = 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether further records may make it a longer fit."""
+        return bool(self._open) or (self._count == 0 and bool(self._sizes))
+
+    def feed(self, record: int) -> None:
+        """The next record's hash."""
+        if self._count == 0:
+            places = [(tail, p) for tail in self._sizes for p in _places(tail, record)]
+        else:
+            places = [
+                (tail, place)
+                for tail, place in self._open
+                if self._same(tail) and tail.hashes[place] == record
+            ]
+        self._count += 1
+        self._open = []
+        for tail, place in places:
+            if place + 1 == self._sizes[tail]:
+                self._fits.append((self._count, tail))
+            else:
+                self._open.append((tail, place + 1))
+
+    def exclude(self, tail: Tail) -> None:
+        """It is not this tail, whatever fits."""
+        self._open = [entry for entry in self._open if entry[0] is not tail]
+        self._fits = [entry for entry in self._fits if entry[1] is not tail]
+
+    def replayed(self) -> tuple[Tail, int] | None:
+        """The tail that is replayed and how many records of it, by what is known; None if none is."""
+        fits = [(length, tail) for length, tail in self._fits if self._same(tail)]
+        if not fits:
+            return None
+        length, tail = fits[-1]
+        for shorter in sorted((n for n, t in fits if t is tail and n < length), reverse=True):
+            if length - shorter <= shorter:
+                length = shorter
+        return tail, length
+
+    def _same(self, tail: Tail) -> bool:
+        return len(tail.hashes) == self._sizes[tail]
+
+
+def _places(tail: Tail, record: int) -> Iterable[int]:
+    """Where in the tail a replay may begin with this record."""
+    hashes, size = tail.hashes, len(tail.hashes)
+    last = size - max(1, tail.unacknowledged)
+    return (p for p in range(max(0, size - KEPT), last + 1) if hashes[p] == record)
+
+
+class Tails:
+    """All tails of a collector, by source and address; of ended sessions the newest 2,000 are kept."""
+
+    def __init__(self, note_closed: Callable[[int], None] | None = None) -> None:
+        """`note_closed` is told the session of each tail that is closed in order."""
+        self._note_closed = note_closed
+        self._of: dict[tuple[str, str], list[Tail]] = {}
+        self._ended: OrderedDict[int, tuple[tuple[str, str], Tail]] = OrderedDict()
+
+    def of(self, source: str, peer: str) -> list[Tail]:
+        return [tail for tail in self._of.get((source, peer), ()) if tail.hashes]
+
+    def begin(self, source: str, peer: str, session: int, owner: object) -> Tail:
+        tail = Tail(session)
+        tail.owner = owner
+        self._of.setdefault((source, peer), []).append(tail)
+        return tail
+
+    def take_over(self, tail: Tail, owner: object) -> None:
+        """The tail goes on with another connection."""
+        tail.owner = owner
+        self._ended.pop(id(tail), None)
+
+    def end(self, source: str, peer: str, tail: Tail) -> None:
+        """The connection is gone; the client may come again and send the tail's end."""
+        tail.owner = None
+        key = (source, peer)
+        self._ended[id(tail)] = (key, tail)
+        ended = [one for one in self._of.get(key, ()) if one.owner is None]
+        for old in ended[:-_PER_SENDER]:
+            self.forget(*key, old)
+        while len(self._ended) > _ENDED_AT_MOST:
+            (source, peer), old = next(iter(self._ended.values()))
+            self.forget(source, peer, old)
+
+    def close(self, source: str, peer: str, tail: Tail) -> None:
+        """The client closed the session in order, and has all its acknowledgements."""
+        self.forget(source, peer, tail)
+        if tail.hashes and self._note_closed is not None:
+            self._note_closed(tail.session)
+
+    def forget(self, source: str, peer: str, tail: Tail) -> None:
+        """It is compared with no session any more."""
+        self._ended.pop(id(tail), None)
+        left = [one for one in self._of.get((source, peer), ()) if one is not tail]
+        if left:
+            self._of[source, peer] = left
+        else:
+            self._of.pop((source, peer), None)
+
+    def recover(self, records: Iterable[RawRecord], closed: frozenset[int] = frozenset()) -> None:
+        """From the end of the spool, at start; sessions that were `closed` in order are left out."""
+        found: OrderedDict[tuple[str, str, int], Tail] = OrderedDict()
+        for record in records:
+            if record.session and record.session not in closed:
+                key = (record.source, record.peer, record.session)
+                tail = found.get(key)
+                if tail is None:
+                    tail = found[key] = Tail(record.session)
+                tail.add((hash(record.body),))
+                found.move_to_end(key)
+        for (source, peer, _), tail in found.items():
+            self._of.setdefault((source, peer), []).append(tail)
+            self.end(source, peer, tail)

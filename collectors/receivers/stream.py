@@ -1,0 +1,230 @@
+"""What all receivers over TCP share: the listener, who it is, limits, storing in order, a clean stop.
+
+In: connections. Out: batches into the intake, one at a time and in order for each connection. Sources
+are known by listener and address; a connection from an unknown one is closed and counted as a knock. A
+full spool stops the reading, so that the sender's own queue fills; so does a sender that does not read
+its answers. A record that stays unfinished too long, or too many connections: closed, and counted.
+A transport is a `StreamConnection` with its own `feed`, and what else it needs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import ClassVar, Final
+
+from collectors.receivers.base import Delivery, cannot_listen, tls_context
+from collectors.receivers.counters import Tally
+from collectors.receivers.directory import SourceIdentity
+from collectors.receivers.intake import Intake, now
+from collectors.spool import Draft
+from pipeline.model.errors import ServiceAwayError
+from pipeline.settings.values import Listener
+
+HIGH_WATER: Final = 4 << 20
+_TRY_AGAIN: Final = 0.5
+
+
+class StreamReceiver:
+    delivery: ClassVar[Delivery]
+    connection: ClassVar[Callable[..., StreamConnection]]
+
+    def __init__(self, listener: Listener, intake: Intake) -> None:
+        self._listener, self.intake = listener, intake
+        self.port = listener.port
+        self.open: set[StreamConnection] = set()  # those too that are gone and wait for the spool
+        self._server: asyncio.Server | None = None
+
+    @property
+    def name(self) -> str:
+        return self._listener.name
+
+    async def start(self) -> None:
+        tls = tls_context(self._listener)
+        try:
+            self._server = await asyncio.get_running_loop().create_server(
+                lambda: type(self).connection(self),
+                self._listener.address,
+                self._listener.port,
+                ssl=tls,
+                ssl_handshake_timeout=10 if tls else None,
+                backlog=512,
+            )
+        except OSError as error:
+            raise cannot_listen(self._listener, error) from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self, grace: float) -> None:
+        if self._server is None:
+            return
+        self._server.close()
+        deadline = time.monotonic() + grace
+        await asyncio.gather(*(connection.finish(deadline) for connection in list(self.open)))
+        self._server = None
+
+    def sweep(self) -> None:
+        oldest = time.monotonic() - self.intake.limits.unfinished
+        for connection in list(self.open):
+            connection.close_if_stuck(oldest)
+
+
+class StreamConnection(asyncio.Protocol):
+    """`hand` is what was received and is not being stored yet."""
+
+    def __init__(self, receiver: StreamReceiver) -> None:
+        self.receiver, self.intake = receiver, receiver.intake
+        self.transport: asyncio.Transport | None = None
+        self.identity: SourceIdentity | None = None
+        self.peer = ""
+        self.session = 0
+        self.last = time.monotonic()
+        self.lost = asyncio.Event()
+        self.pump: asyncio.Task[None] | None = None
+        self.hand: list[Draft] = []
+        self._hand_bytes = 0
+        self._held_up: set[str] = set()
+
+    # What a transport fills in.
+
+    def feed(self, data: bytes) -> None:
+        """Called with what was read from a known sender."""
+        raise NotImplementedError
+
+    def ended(self) -> None:
+        """The connection of a known sender is gone."""
+
+    def stored(self, batch: list[Draft]) -> None:
+        """`batch` is on disk."""
+
+    def unfinished(self) -> bool:
+        """Whether the sender owes the rest of a record."""
+        return False
+
+    async def finish(self, deadline: float) -> None:
+        """Take no more, store what is in hand, close."""
+        raise NotImplementedError
+
+    # What is the same for all.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        peer = transport.get_extra_info("peername")
+        self.peer = peer[0] if peer else ""
+        self.identity = self.intake.by_address(self.receiver.name, self.peer)
+        if self.identity is None:
+            self.intake.knock(self.receiver.name, self.peer)
+            transport.abort()
+            return
+        if self._too_many():
+            self.tally.note("connections_refused")
+            self.identity = None
+            transport.abort()
+            return
+        self.receiver.open.add(self)
+        self.tally.connections += 1
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set()
+        if self.identity is None:
+            return
+        self.tally.connections -= 1
+        self.ended()
+        if self.pump is None:
+            self.receiver.open.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.identity is None or self.transport is None:
+            return
+        self.last = time.monotonic()
+        self.feed(data)
+
+    def pause_writing(self) -> None:
+        self.hold_up("answers", on=True)
+
+    def resume_writing(self) -> None:
+        self.hold_up("answers", on=False)
+
+    @property
+    def tally(self) -> Tally:
+        source = self.identity.source if self.identity else ""
+        return self.intake.counters.of(self.receiver.name, source)
+
+    @property
+    def held_up(self) -> bool:
+        """Whether nothing is read at present."""
+        return bool(self._held_up)
+
+    def take(self, records: list[bytes]) -> None:
+        """Received, and to be stored in this order."""
+        if not records or self.identity is None:
+            return
+        moment, source, size = now(), self.identity.source, sum(map(len, records))
+        self.tally.take(len(records), size, moment)
+        peer, session = self.peer, self.session
+        self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
+        self._hand_bytes += size
+        if self._hand_bytes > HIGH_WATER:
+            self.hold_up("hand", on=True)
+        if self.pump is None:
+            self.pump = asyncio.get_running_loop().create_task(self._store())
+
+    def hold_up(self, why: str, *, on: bool) -> None:
+        """Stop reading for a reason, or take the reason back."""
+        before = bool(self._held_up)
+        (self._held_up.add if on else self._held_up.discard)(why)
+        if self.transport is None or before == bool(self._held_up) or self.transport.is_closing():
+            return
+        if on:
+            self.transport.pause_reading()
+        else:
+            self.transport.resume_reading()
+
+    def close_if_stuck(self, oldest: float) -> None:
+        """Closed when it owes a rest, or does not read its answers, since before `oldest`."""
+        owes = self.unfinished() and not self.held_up
+        if (owes or "answers" in self._held_up) and self.last < oldest and self.transport:
+            self.tally.note("stuck")
+            self.transport.abort()
+
+    async def pumped(self, deadline: float) -> None:
+        """Until all that is in hand is stored, or it is too late."""
+        while self.pump is not None and time.monotonic() < deadline:
+            await asyncio.wait({self.pump}, timeout=max(0.0, deadline - time.monotonic()))
+
+    def _too_many(self) -> bool:
+        limits = self.intake.limits
+        return (
+            len(self.receiver.open) >= limits.connections
+            or self.tally.connections >= limits.connections_per_source
+        )
+
+    async def _store(self) -> None:
+        """One batch at a time; while the spool is full nothing is read, and the batch waits."""
+        try:
+            while self.hand:
+                batch, self.hand, self._hand_bytes = self.hand, [], 0
+                if not await self._store_batch(batch):
+                    continue
+                self.stored(batch)
+                self.hold_up("hand", on=False)
+        finally:
+            self.pump = None
+            if self.lost.is_set():
+                self.receiver.open.discard(self)
+
+    async def _store_batch(self, batch: list[Draft]) -> bool:
+        source = batch[0].source
+        while True:
+            try:
+                await self.intake.store(self.receiver.name, source, batch)
+            except ServiceAwayError as error:
+                self.hold_up("hand", on=True)
+                if self.intake.stopping:
+                    reason = "spool_full" if error.http_status == 429 else "spool_failed"
+                    self.tally.drop(reason, len(batch))
+                    return False
+                await asyncio.sleep(_TRY_AGAIN)
+            else:
+                return True
