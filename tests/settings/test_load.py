@@ -63,7 +63,7 @@ def test_every_fault_is_told_at_once_with_its_line_and_the_nearest_key(tmp_path:
         f"{FILE_NAME}, line 3; got 'soon'; expected int",
         "did you mean detect?",
         "the key node stands twice",
-        "line 9; got 'pigeon'; expected http_bulk or syslog_tcp or syslog_udp",
+        "line 9; got 'pigeon'; expected http_bulk or relp or syslog_tcp or syslog_udp",
         "did you mean port?",
         "THAPCANH__ODD",
     ):
