@@ -219,7 +219,7 @@ class _Reader:
         if text is None:
             hint = "10.0.0.0/16" if kind == "ip" else "[1 TO 5]"
             raise self._refusal(
-                f"{field} is compared as {_SAID.get(kind, kind)} and takes no wildcard", item,
+                "this field takes no wildcard", item, f"{field} is compared as {_SAID.get(kind, kind)}",
                 remedy=f"write a {'block' if kind == 'ip' else 'range'}: {field}:{hint}",
             )  # fmt: skip
         return self._exact(field, kind, text, item)
@@ -237,14 +237,14 @@ class _Reader:
             case "long" | "float":
                 found = self._read(values.whole if kind == "long" else values.real, text, item)
                 return Numbers(field, found, found)
-        raise self._refusal(f"{field} is not searched", item, remedy="search free text instead")
+        raise self._refusal("this field is not searched", item, remedy="search free text instead")
 
     def _range(self, field: str, item: Any) -> Node:
         from luqum import tree
 
         kind = self._kind(field)
         if kind in ("boolean", "id", "words", "sealed"):
-            raise self._refusal(f"{field} has no order", item, remedy="name the value")
+            raise self._refusal("this field has no order", item, remedy="name the value")
         if isinstance(item, tree.Range):
             low, high = self._bound(item.low), self._bound(item.high)
             with_low, with_high = item.include_low, item.include_high

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
 from itertools import pairwise
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from support.console_client import Site
@@ -153,3 +153,20 @@ def test_a_pivot_asks_for_the_field_however_a_sender_named_it(field: str) -> Non
     from pipeline.store.query_tree import Keyword
 
     assert parse(term(field, "x")) == Keyword(field, "x")
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("lan~2", "Không hỗ trợ tìm gần đúng."),
+        ("a:b:c", "Một trường nằm trong một trường khác."),
+        ("thapcanh.extra:a", "Không tìm được trên trường này."),
+        ("(a", "Hãy đóng phần còn mở: ngoặc, khoảng hoặc ngoặc kép."),
+    ],
+)
+def test_a_query_that_is_refused_is_explained_in_the_reader_s_language(
+    site: Site, query: str, said: str
+) -> None:
+    answer = site.signed("an").get(f"/search?{urlencode({'q': query})}")
+    assert answer.status_code == 400
+    assert said in unescape(answer.text)

@@ -26,19 +26,18 @@ FACETS = ("event.dataset", "host.name", "user.name", "source.ip")
 
 def page(visit: Visit) -> Response:
     query = visit.query("q")[:4_000]
-    fault = ""
-    detail = ""
+    fault: UsageError | None = None
     try:
         chosen = span(visit.query("range"), visit.query("from"), visit.query("to"), now=visit.now)
     except UsageError as error:
         chosen = span("", "", "", now=visit.now)
-        fault, detail = error.what, error.got
+        fault = error
     found: dict[str, Any] = {"rows": [], "next": None, "total": None, "bars": [], "hints": None}
     if not fault and visit.request.query_params:
         try:
             found = _search(visit, query, chosen)
         except UsageError as error:
-            fault, detail = error.what, str(error)
+            fault = error
     base = {"range": chosen.preset, "from": visit.query("from"), "to": visit.query("to")}
     return visit.render(
         "search.html",
@@ -48,7 +47,6 @@ def page(visit: Visit) -> Response:
         presets=tuple(PRESETS),
         base=base,
         fault=fault,
-        detail=detail,
         asked=bool(visit.request.query_params),
         **found,
     )
