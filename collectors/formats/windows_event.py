@@ -246,6 +246,18 @@ def _slow(document: dict[str, Any]) -> dict[str, Value] | None:
     return flat
 
 
+def _xml(line: str | bytes, row: int, parsed: Parsed) -> dict[str, Any]:
+    try:
+        return windows_xml.load(line)
+    except ValueError as error:
+        try:
+            found = windows_xml.loose(line)
+        except ValueError:
+            raise error from None
+        parsed.note(row, f"{error}; read by its tags")
+        return found
+
+
 def windows_event() -> Callable[[Sequence[Any]], Parsed]:
     """A format of Windows events, the forms mixed as they come.
 
@@ -265,7 +277,7 @@ def windows_event() -> Callable[[Sequence[Any]], Parsed]:
             except broken:
                 try:
                     first = line.lstrip()[:1]
-                    document = windows_xml.load(line) if first in (b"<", "<") else load(line)
+                    document = _xml(line, row, parsed) if first in (b"<", "<") else load(line)
                 except ValueError as error:
                     parsed.failures[row] = str(error)
                     continue

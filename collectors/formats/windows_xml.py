@@ -4,14 +4,43 @@ In: ``<Event xmlns='…'><System><Provider Name='…'/><EventID>4624</EventID>�
 <Data Name='SubjectUserName'>an</Data><Data>unnamed</Data></EventData></Event>``
 Out: ``{"Event": {"System": {…}, "EventData": {"SubjectUserName": "an", "Data": ["unnamed"]}}}``
 A document type declaration (entities, "billion laughs") is refused, as is nesting beyond `MAX_DEPTH`.
+
+Not every sender's XML is XML: Sysmon for Linux writes ``bash -i >& /dev/tcp/…`` as it is, and syslog cuts what
+is long. `loose` reads such an event by its tags.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 from xml.parsers import expat
+from xml.sax.saxutils import unescape
 
 MAX_DEPTH: Final = 64
+
+_TAGS: Final = {
+    name: re.compile(rf"<{name}(?: [^<>]{{0,200}})?>([^<]{{1,1000}})<")
+    for name in (
+        "EventID",
+        "Version",
+        "Level",
+        "Task",
+        "Opcode",
+        "Keywords",
+        "EventRecordID",
+        "Channel",
+        "Computer",
+    )
+}
+_ATTRIBUTES: Final = {
+    "Provider": ("Name", re.compile(r"<Provider Name=[\"']([^\"'<>]{1,300})[\"']")),
+    "TimeCreated": (
+        "SystemTime",
+        re.compile(r"<TimeCreated SystemTime=[\"']([^\"'<>]{1,64})[\"']"),
+    ),
+}
+_DATA: Final = re.compile(r"<Data Name=[\"']([^\"'<>]{1,200})[\"']>")
+_ENTITIES: Final = {"&quot;": '"', "&apos;": "'"}
 
 
 class _Reader:
@@ -77,3 +106,25 @@ def load(line: str | bytes) -> dict[str, Any]:
     if "Event" not in reader.root:
         raise ValueError("XML, but not a Windows event")
     return reader.root
+
+
+def loose(line: str | bytes) -> dict[str, Any]:
+    """The tree of an event that is not well-formed, or cut short. Raises ValueError if it has no event id."""
+    text = line if isinstance(line, str) else line.decode("utf-8", "replace")
+    head, _, rest = text.partition("<EventData>")
+    system: dict[str, Any] = {}
+    for name, pattern in _TAGS.items():
+        found = pattern.search(head)
+        if found:
+            system[name] = unescape(found[1], _ENTITIES)
+    for name, (attribute, pattern) in _ATTRIBUTES.items():
+        found = pattern.search(head)
+        if found:
+            system[name] = {"#attributes": {attribute: unescape(found[1], _ENTITIES)}}
+    if "EventID" not in system or "<!DOCTYPE" in text:
+        raise ValueError("no event id")
+    data: dict[str, Any] = {}
+    parts = _DATA.split(rest)
+    for key, value in zip(parts[1::2], parts[2::2], strict=True):
+        data[key] = unescape(value.partition("</Data>")[0], _ENTITIES)
+    return {"Event": {"System": system, "EventData": data}}

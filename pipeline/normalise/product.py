@@ -23,6 +23,7 @@ from collectors.formats.leef import leef
 from collectors.formats.parsed import Format, Parsed
 from collectors.formats.patterns import OTHER, Patterns, PatternSpec
 from collectors.formats.windows_event import windows_event
+from collectors.formats.zeek import zeek
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.ids import content_hash
 from pipeline.normalise.compile import Entry, Types, compile_entry
@@ -110,6 +111,7 @@ def _body(spec: ProductSpec) -> Parse:
         "leef": leef,
         "windows_event": windows_event,
         "auditd": auditd,
+        "zeek": zeek,
         "any": any_line,
         "csv": lambda: csv_fields(
             options.get("columns", ()),

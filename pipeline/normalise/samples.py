@@ -18,6 +18,7 @@ from pipeline.model.clock import to_micros
 from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
 from pipeline.normalise.document import flat_event
+from pipeline.normalise.ecs import Ecs
 from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import Product, load_product
 from pipeline.normalise.spec import SampleSpec
@@ -53,7 +54,7 @@ def faults(product: Product, event: dict[str, Any]) -> list[str]:
         known = ecs.fields.get(name)
         if known is None:
             continue
-        if known.many != isinstance(value, list):
+        if known.many != isinstance(value, list) and not _inside_a_list(name, ecs):
             found.append(f"{name}: {'a list' if known.many else 'one value'} is expected")
         if known.allowed:
             odd = set(value if isinstance(value, list) else [value]) - known.allowed
@@ -66,6 +67,15 @@ def faults(product: Product, event: dict[str, Any]) -> list[str]:
         if categories and word not in allowed:
             found.append(f"event.type: {word!r} does not go with event.category {categories}")
     return found
+
+
+def _inside_a_list(name: str, ecs: Ecs) -> bool:
+    """A part of objects of which ECS has many (`dns.answers.data`): one column of their values."""
+    return any(
+        name[:place] in ecs and ecs.field(name[:place]).many
+        for place, char in enumerate(name)
+        if char == "."
+    )
 
 
 def main(arguments: list[str]) -> None:

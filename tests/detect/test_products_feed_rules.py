@@ -29,6 +29,21 @@ CASES = {
         (WEB, "{cs-method: POST, cs-uri-stem|endswith: .php, sc-status: 200}", {"a form sent"}),
         (WAF, "['ModSecurity: Access denied']", {"ModSecurity blocks"}),
     ],
+    "sysmon_linux": [
+        (PROCESS, "{ParentImage|endswith: /java, CommandLine|contains: base64}", {"a process starts, by syslog"}),
+        (NETWORK, "{Initiated: 'true', DestinationPort: 443}", {"a connection"}),
+        (FILE, "{TargetFilename|contains: /var/www}", {"a file made"}),
+        ("{product: linux, category: file_delete}", "{TargetFilename|startswith: /var/log}", {"a file deleted"}),
+    ],
+    "zeek": [
+        ("{product: zeek, service: dns}", "{query|endswith: .example, qtype_name: TXT}", {"a name that is none, TSV"}),
+        ("{category: dns}", "{answer: 192.0.2.8}", {"a name asked for"}),
+        ("{product: zeek, service: http}", "{resp_mime_types: application/x-dosexec}", {"a page"}),
+        ("{product: zeek, service: dce_rpc}", "{operation: [SchRpcRegisterTask, CreateServiceW]}", {
+            "a remote call", "a remote call, TSV"}),
+        ("{product: zeek, service: smb_files}", r"{path|endswith: 'C$', name|contains: '\Temp\'}", {"a file on a share"}),
+        ("{product: zeek, service: kerberos}", "{request_type: AS, cipher: rc4-hmac}", {"a ticket refused"}),
+    ],
     "squid": [
         (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
         (PROXY, "{c-uri-extension: exe, cs-referrer: null}", {
