@@ -1,7 +1,8 @@
 """Folded text of a column: `pipeline.model.fold.tokens` of each, for the analyzer that parts at spaces.
 
 In: texts. Out: for each its tokens with spaces between, tokens of more than `TOKEN` characters shortened and
-marked, and those whole beside it. ASCII, nearly all of a log, takes one table look-up a character.
+marked, and those whole beside it. ASCII, nearly all of a log, and the characters of `words.COMMON`, whose
+folding does not depend on their neighbours, take one table look-up each; the rest is folded for real.
 """
 
 from __future__ import annotations
@@ -10,14 +11,30 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from pipeline.model.fold import fold, is_token
+from pipeline.model.fold import fold, fold_letters, is_token
 from pipeline.store.elasticsearch.columns import TOKEN, cut
+from pipeline.store.words import COMMON
 
 MARK: Final = "…"
 """Ends a shortened token: no letter and no digit, so that no token of a query equals it."""
-_ASCII: Final = "".join(chr(p).lower() if is_token(chr(p)) else " " for p in range(128))
-_TABLE: Final = str.maketrans({chr(p): _ASCII[p] for p in range(128)})
-_LONG: Final = re.compile(rf"[^ ]{{{TOKEN + 1},}}")
+_ASCII: Final = str.maketrans(
+    {chr(p): chr(p).lower() if is_token(chr(p)) else " " for p in range(128)}
+)
+_COMMON: Final = re.compile(
+    "[" + re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{int(found[1], 16):08x}", COMMON) + "]*"
+)
+
+
+class _Folded(dict[int, str]):
+    """What each character becomes by itself, worked out when it is first met."""
+
+    def __missing__(self, point: int) -> str:
+        found = fold_letters(chr(point))
+        self[point] = kept = "".join(one if is_token(one) else " " for one in found)
+        return kept
+
+
+_FOLDED: Final = _Folded()
 
 
 def folded(texts: Sequence[str | None]) -> Iterator[tuple[str, list[str]]]:
@@ -26,14 +43,21 @@ def folded(texts: Sequence[str | None]) -> Iterator[tuple[str, list[str]]]:
         if text is None:
             yield "", []
             continue
-        spaced = text.translate(_TABLE) if text.isascii() else fold(text)
+        spaced = _spaced(text)
         if len(spaced) <= TOKEN:
             yield spaced, []
             continue
-        long = _LONG.findall(spaced)
-        if long:
-            spaced = _LONG.sub(lambda found: short(found[0]), spaced)
-        yield spaced, [cut(token) for token in long]
+        words = spaced.split(" ")
+        if max(map(len, words)) > TOKEN:
+            yield " ".join(map(short, words)), [cut(one) for one in words if len(one) > TOKEN]
+        else:
+            yield spaced, []
+
+
+def _spaced(text: str) -> str:
+    if text.isascii():
+        return text.translate(_ASCII)
+    return text.translate(_FOLDED) if _COMMON.fullmatch(text) else fold(text)
 
 
 def short(token: str) -> str:
