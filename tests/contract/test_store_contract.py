@@ -14,7 +14,7 @@ from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
 
 from pipeline.model.detections import Window
-from pipeline.model.errors import ConflictError, QueryError, UsageError
+from pipeline.model.errors import ConflictError, LimitError, QueryError, UsageError
 from pipeline.model.ids import new_id
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
@@ -394,3 +394,13 @@ def test_a_deleted_event_that_comes_again_is_stored_even_by_who_stored_it(
     assert put(store, 3, *rows, resendable=again) == Settled("n1", 3, 4, stored=0, known=2)
     assert store.delete_before("a", at(2), now=NOW) == 1
     assert put(store, 5, *rows, resendable=again) == Settled("n1", 5, 6, stored=1, known=1)
+
+
+def test_a_query_of_many_levels_is_answered_or_refused_in_words(filled: SearchableStore) -> None:
+    deep = "(a OR " * 24 + "user.name:lan" + ")" * 24
+    assert found(filled, deep) == [2, 1]
+    deepest = "(a OR NOT " * 14 + "user.name:lan" + ")" * 14
+    try:
+        assert filled.count(deepest, scope=ALL, when=ALL_TIME) == 2
+    except LimitError as error:
+        assert "nested too deeply" in str(error)  # noqa: PT017 - either is right, by the store

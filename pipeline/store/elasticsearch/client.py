@@ -74,10 +74,7 @@ def speaking(what: str) -> Iterator[None]:
 def refusal(what: str, status: int, body: Any) -> Exception:
     """What the cluster said no to: too much of us, or something that must be mended there."""
     reason = reason_of(body)
-    if status == 400 and any(
-        sign in reason
-        for sign in ("too_many", "TooMany", "too many", "max_nested_depth", "maxClause")
-    ):
+    if status == 400 and what == "_search":  # asking again would not help
         return LimitError(
             "Elasticsearch cannot take a search so wide", where=what, got=reason[:200],
             remedy="narrow it: fewer wildcards, more letters beside each",

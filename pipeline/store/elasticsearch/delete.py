@@ -40,8 +40,8 @@ def delete_before(
         client.indices.refresh(index=PATTERN, ignore_unavailable=True, allow_no_indices=True)
     gone = 0
     for index in sorted(found.body):
-        year, month = month_of(index)
-        if (year, month) <= (moment.year, moment.month):
+        month = month_of(index)
+        if month is not None and month <= (moment.year, moment.month):
             gone += _thin(client, state, index, agency, moment, now)
     return gone
 
@@ -75,7 +75,7 @@ def _thin(
 
 def _closed(index: str, now: datetime) -> bool:
     """Nothing is received into it any more, and what was has long been settled."""
-    year, month = month_of(index)
+    year, month = month_of(index) or (now.year, now.month)
     return (now.year * 12 + now.month) - (year * 12 + month) >= 2
 
 
@@ -83,16 +83,21 @@ def _drop(client: Any, state: State, index: str, agency: str, moment: datetime) 
     """Delete the whole index, after nobody can write into it; None if something else lies in it after all."""
     with speaking("_block"):
         client.indices.add_block(index=index, block="write")
-    client.indices.refresh(index=index)
-    doomed = _count(client, index, _doomed(state, agency, moment))
-    if doomed == _count(client, index, {"match_all": {}}):
-        step("delete.before")
-        with speaking("_delete"):
-            client.indices.delete(index=index)
-        return doomed
-    with speaking("_settings"):
-        client.indices.put_settings(index=index, settings={"index.blocks.write": None})
-    return None
+    gone = None
+    try:
+        with speaking("_refresh"):
+            client.indices.refresh(index=index)
+        doomed = _count(client, index, _doomed(state, agency, moment))
+        if doomed == _count(client, index, {"match_all": {}}):
+            step("delete.before")
+            with speaking("_delete"):
+                client.indices.delete(index=index)
+            gone = doomed
+    finally:
+        if gone is None:
+            with speaking("_settings"):
+                client.indices.put_settings(index=index, settings={"index.blocks.write": None})
+    return gone
 
 
 def _doomed(state: State, agency: str, moment: datetime) -> dict[str, Any]:

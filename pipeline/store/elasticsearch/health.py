@@ -51,12 +51,11 @@ def _looked(client: Any) -> Health:
             f"{', '.join(blocked[:3])} take{'s' if len(blocked) == 1 else ''} no documents (index.blocks): make "
             "room on the cluster's disks, then set index.blocks.read_only_allow_delete to null"
         )
-    stats = client.indices.stats(index=templates.PATTERN, metric=["docs", "store"])["_all"][
-        "primaries"
-    ]
+    stats = client.indices.stats(index=templates.PATTERN, metric=["docs", "store"])
+    sizes = stats["_all"]["primaries"]
     figures = {
-        "indices": len(settings) or 0,
-        "events": stats.get("docs", {}).get("count", 0),
-        "bytes": stats.get("store", {}).get("size_in_bytes", 0),
+        "indices": len(stats.get("indices", {})),
+        "events": sizes.get("docs", {}).get("count", 0),
+        "bytes": sizes.get("store", {}).get("size_in_bytes", 0),
     }
     return Health("degraded" if notes else "ok", notes, figures)

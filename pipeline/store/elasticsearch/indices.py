@@ -15,6 +15,7 @@ from pipeline.store.elasticsearch.templates import PREFIX
 KEPT: Final = "kept"
 DRILL: Final = "drill"
 _NOT = re.compile("[^a-z0-9_]+")
+_OURS = re.compile(re.escape(PREFIX) + r"[a-z0-9_]+-(?:kept|drill)-(\d{4})\.(\d\d)")
 
 
 def family_of(dataset: str) -> str:
@@ -26,7 +27,7 @@ def index_of(dataset: str, retention: str, created: datetime) -> str:
     return f"{PREFIX}{family_of(dataset)}-{retention}-{created:%Y.%m}"
 
 
-def month_of(index: str) -> tuple[int, int]:
-    """Year and month of receipt of all events of an index."""
-    year, _, month = index.rpartition("-")[2].partition(".")
-    return int(year), int(month)
+def month_of(index: str) -> tuple[int, int] | None:
+    """Year and month of receipt of all events of an index; None if it is not of our making."""
+    found = _OURS.fullmatch(index)
+    return (int(found[1]), int(found[2])) if found else None

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import sqlalchemy as sa
@@ -40,6 +40,8 @@ from pipeline.store.steps import step
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_CHUNK: Final = 400  # bound parameters of one statement
 
 
 @dataclass
@@ -172,10 +174,14 @@ class ElasticsearchStore:
             for hit in looking.by_id(self.client, ids)
             if scope.allows(hit["_source"][events.AGENCY])
         }
-        chosen = sa.select(Superseded).where(Superseded.event.in_(list(found)[:500]))
-        with self._state.read() as session:
-            for row in session.scalars(chosen):
-                found[row.event].setdefault("thapcanh", {})["superseded_by"] = row.by
+        names = sorted(found)
+        for start in range(0, len(names), _CHUNK):
+            chosen = sa.select(Superseded).where(
+                Superseded.event.in_(names[start : start + _CHUNK])
+            )
+            with self._state.read() as session:
+                for row in session.scalars(chosen):
+                    found[row.event].setdefault("thapcanh", {})["superseded_by"] = row.by
         return [found[one] for one in dict.fromkeys(ids) if one in found]
 
     def search(
