@@ -26,6 +26,9 @@ File = Annotated[
     Path, typer.Argument(help="A file (plain, gzip, xz, zstd, EVTX), or - for standard input.")
 ]
 ProductName = Annotated[str, typer.Option("--product", help="What wrote it, e.g. windows.")]
+CountriesFile = Annotated[
+    str, typer.Option("--countries", help="A GeoIP file (.mmdb or CSV) for source addresses.")
+]
 
 
 def attach(app: typer.Typer) -> None:
@@ -43,6 +46,7 @@ def match(
     scope: Annotated[
         str, typer.Option(help="Keep to the log sources of this scope, e.g. sysmon.")
     ] = "",
+    countries: CountriesFile = "",
 ) -> None:
     """Which rules match which lines: one JSON line a match, in the file's order."""
     import orjson
@@ -52,6 +56,7 @@ def match(
     from pipeline.detect.match_file import matches
     from pipeline.detect.rules import load_rules
     from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.normalise.geo import ADDRESS, COUNTRY
     from pipeline.settings.places import config_dir
 
     keep_memory()
@@ -65,7 +70,9 @@ def match(
     compiled = compile_rules(book.rules, taxonomy, scope=scope or None)
     made = _product(product)
     columns = frozenset[str]().union(*(compiled.columns.get(name, ()) for name in made.datasets))
-    source = _Batches(file, made, size=MATCHED, columns=columns)
+    if COUNTRY in columns:
+        columns |= {ADDRESS}  # which country says it
+    source = _Batches(file, made, size=MATCHED, columns=columns, countries=countries)
     with tqdm(unit=" events", disable=not sys.stderr.isatty(), file=sys.stderr) as bar:
         for one in matches(compiled, source.tables(bar)):
             sys.stdout.write(
@@ -94,14 +101,14 @@ def keep_memory() -> None:
     os.environ.setdefault("MIMALLOC_PURGE_DELAY", "1000")
 
 
-def normalise(file: File, product: ProductName) -> None:
+def normalise(file: File, product: ProductName, countries: CountriesFile = "") -> None:
     """Each record as an ECS document: one JSON line an event, in the file's order."""
     import orjson
 
     from pipeline.model import events
     from pipeline.normalise.document import event_as_document
 
-    source = _Batches(file, _product(product), careful=True)
+    source = _Batches(file, _product(product), careful=True, countries=countries)
     poison: list[str] = []
     for done in source:
         poison += [f"  {d.message} ({_place(d)})" for d in done.dead if d.cause == "poison"]
@@ -140,16 +147,18 @@ class _Batches:
         careful: bool = False,
         size: int = BATCH,
         columns: frozenset[str] | None = None,
+        countries: str = "",
     ) -> None:
         """`careful`: each batch in a process apart, so that no record can end ours. `columns`: no others."""
         self._file, self._product, self._careful = file, product, careful
-        self._size, self._columns = size, columns
+        self._size, self._columns, self._countries = size, columns, countries
         self.read = self.failed = 0
 
     def __iter__(self) -> Iterator[Normalised]:
         from collectors.files import open_input
         from pipeline.model.records import RawRecord
         from pipeline.normalise.context import Context
+        from pipeline.normalise.geo import countries_for
         from pipeline.normalise.guard import Guard
 
         guard = Guard(careful=self._careful)
@@ -160,6 +169,7 @@ class _Batches:
             key=bytes(16),
             ingested=to_micros(utc_now()),
             columns=self._columns,
+            countries=countries_for(self._countries),
         )
         damage: DamagedError | None = None
         with open_input(self._file) as file:

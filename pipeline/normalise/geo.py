@@ -5,18 +5,23 @@ same table and batch give the same column. A country that the product said itsel
 
     10.0.0.0/8,VN                       the table: a network and a country,
     203.0.113.0,203.0.113.255,NL        or a range and a country; the narrower wins
+
+The operator's own is such a CSV or a MaxMind database (`GeoLite2-Country.mmdb` and others of that format),
+told apart by its end. One that is replaced is taken up at the next batch; while the new one cannot be read the
+old one stays.
 """
 
 from __future__ import annotations
 
 import csv
+import logging
 import socket
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from functools import cache, lru_cache
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from pipeline.model.errors import UsageError
 from pipeline.normalise.types import Array
@@ -27,6 +32,10 @@ COUNTRY: Final = "source.geo.country_iso_code"
 _MAPPED: Final = b"\0" * 10 + b"\xff\xff"
 _REMEMBERED: Final = 200_000
 
+if TYPE_CHECKING:
+    import maxminddb
+
+log = logging.getLogger(__name__)
 Range = tuple[bytes, bytes, str]  # first and last address, 16 bytes each, and the country
 
 
@@ -37,9 +46,9 @@ class Countries:
         flat = _flat(sorted(set(ranges), key=lambda r: (r[0], _inverse(r[1]))))
         self._firsts = [first for first, _, _ in flat]
         self._ranges = flat
-        self.of = lru_cache(_REMEMBERED)(self._of)
+        self.of = lru_cache(_REMEMBERED)(self._look_up)
 
-    def _of(self, address: str) -> str | None:
+    def _look_up(self, address: str) -> str | None:
         try:
             packed = (
                 socket.inet_pton(socket.AF_INET6, address)
@@ -107,13 +116,70 @@ def _before(packed: bytes) -> bytes:
     return (int.from_bytes(packed, "big") - 1).to_bytes(16, "big")
 
 
+class Database(Countries):
+    """A MaxMind database: read where it lies, an address at a time."""
+
+    def __init__(self, reader: maxminddb.Reader) -> None:
+        self._reader = reader
+        self.of = lru_cache(_REMEMBERED)(self._look_up)
+
+    def _look_up(self, address: str) -> str | None:
+        import maxminddb
+
+        try:
+            found = self._reader.get(address)
+        except (
+            ValueError,
+            maxminddb.InvalidDatabaseError,
+        ):  # no address; IPv6 in one of IPv4; a bad page
+            return None
+        country = found.get("country") if isinstance(found, dict) else None
+        code = country.get("iso_code") if isinstance(country, dict) else country
+        return code.upper() if isinstance(code, str) and len(code) == 2 else None
+
+
+_held: dict[Path, tuple[tuple[int, int], Countries]] = {}  # by file: what it was when it was read
+
+
 def countries_for(setting: str) -> Countries:
     """The operator's file, else the table that comes with the program."""
-    return load_countries(Path(setting) if setting else config_dir() / "geo" / "countries.csv")
+    path = Path(setting) if setting else config_dir() / "geo" / "countries.csv"
+    held = _held.get(path)
+    try:
+        told = path.stat()
+        stamp = (told.st_mtime_ns, told.st_size)
+        if held is None or held[0] != stamp:
+            _held[path] = (stamp, load_countries(path))
+    except (OSError, UsageError) as error:
+        if held is not None:
+            log.warning("the new table of countries cannot be read", extra={"why": str(error)})
+            return held[1]
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(
+            f"the table of countries cannot be read: {error.strerror}", where=str(path)
+        ) from None
+    return _held[path][1]
 
 
-@cache
 def load_countries(path: Path) -> Countries:
+    """The table of a file, by its end. UsageError says what is wrong with it, and where."""
+    return _database(path) if path.suffix.lower() == ".mmdb" else _table(path)
+
+
+def _database(path: Path) -> Database:
+    import maxminddb
+
+    try:
+        return Database(maxminddb.open_database(path, maxminddb.MODE_AUTO))
+    except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
+        raise UsageError(
+            "the table of countries cannot be read", where=str(path), got=str(error),
+            expected="a MaxMind database of countries",
+        ) from None  # fmt: skip
+
+
+def _table(path: Path) -> Countries:
     """The table of a CSV file. UsageError names the line that is none."""
     ranges: list[Range] = []
     try:
@@ -129,9 +195,9 @@ def load_countries(path: Path) -> Countries:
                         where=f"{path.name}:{number}", got=",".join(row)[:80],
                         expected="network,country or first,last,country",
                     ) from None  # fmt: skip
-    except OSError as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(
-            f"the table of countries cannot be read: {error.strerror}", where=str(path)
+            "the table of countries cannot be read", where=str(path), got=str(error)
         ) from None
     return Countries(ranges)
 

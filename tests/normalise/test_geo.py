@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
 from pipeline.model.errors import UsageError
 from pipeline.normalise.geo import ADDRESS, COUNTRY, Countries, countries_for, load_countries
@@ -65,3 +68,49 @@ def test_a_line_that_says_nothing_is_named(tmp_path: Path, line: str) -> None:
     file.write_text(f"# head\n{line}\n")
     with pytest.raises(UsageError, match=r"list\.csv:2"):
         load_countries(file)
+
+
+def database(path: Path, networks: dict[str, object]) -> Path:
+    """A MaxMind database in which each network has the record."""
+    writer = MMDBWriter(6, "Test-Country", ipv4_compatible=True)
+    for network, record in networks.items():
+        writer.insert_network(IPSet([network]), record)
+    writer.to_db_file(str(path))
+    return path
+
+
+def test_a_maxmind_database_says_countries_too(tmp_path: Path) -> None:
+    file = database(
+        tmp_path / "city.mmdb",
+        {
+            "198.51.100.0/24": {"country": {"iso_code": "VN"}, "location": {"latitude": 10.7}},
+            "203.0.113.0/24": {"country": "nl"},
+            "192.0.2.0/24": {"continent": {"code": "EU"}},
+            "2001:db8::/32": {"country": {"iso_code": "JP"}},
+        },
+    )
+    asked = ("198.51.100.7", "203.0.113.9", "192.0.2.1", "2001:db8::5", "8.8.8.8", "", "x")
+    table = countries_for(str(file))
+    assert [table.of(each) for each in asked] == ["VN", "NL", None, "JP", None, None, None]
+    columns = {ADDRESS: pa.array(["198.51.100.7", None])}
+    assert table.fill(columns, None)[COUNTRY].to_pylist() == ["VN", None]
+
+
+def test_a_replaced_file_is_taken_up_and_a_broken_one_leaves_the_old(tmp_path: Path) -> None:
+    file = tmp_path / "c.mmdb"
+
+    def put(content: Path) -> None:
+        content.replace(file)
+
+    put(database(tmp_path / "new", {"203.0.113.0/24": {"country": {"iso_code": "NL"}}}))
+    said = [countries_for(str(file)).of("203.0.113.9")]
+    put(database(tmp_path / "new", {"203.0.113.0/24": {"country": {"iso_code": "DEU"[:2]}}}))
+    os.utime(file, ns=(1, 1))
+    said.append(countries_for(str(file)).of("203.0.113.9"))
+    (tmp_path / "new").write_bytes(b"no database")
+    put(tmp_path / "new")
+    said.append(countries_for(str(file)).of("203.0.113.9"))
+    assert said == ["NL", "DE", "DE"]
+    file.rename(tmp_path / "other.mmdb")
+    with pytest.raises(UsageError, match="cannot be read"):
+        countries_for(str(tmp_path / "other.mmdb"))
