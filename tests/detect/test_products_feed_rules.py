@@ -44,6 +44,15 @@ CASES = {
         ("{product: zeek, service: smb_files}", r"{path|endswith: 'C$', name|contains: '\Temp\'}", {"a file on a share"}),
         ("{product: zeek, service: kerberos}", "{request_type: AS, cipher: rc4-hmac}", {"a ticket refused"}),
     ],
+    "aws_cloudtrail": [
+        ("{product: aws, service: cloudtrail}", "{eventName: StopLogging}", {"the trail stopped"}),
+        ("{product: aws, service: cloudtrail}", "{requestParameters.userName: an}", {"a key made for another user"}),
+        ("{product: aws, service: cloudtrail}", "{responseElements.ConsoleLogin: Failure}", {"a refused login to the console"}),
+    ],
+    "microsoft_365": [
+        ("{product: m365, service: audit}", "{Operation: UserLoginFailed}", {"a refused login"}),
+        ("{product: azure, service: auditlogs}", "{properties.message|contains: secrets}", {"a secret for an application"}),
+    ],
     "squid": [
         (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
         (PROXY, "{c-uri-extension: exe, cs-referrer: null}", {

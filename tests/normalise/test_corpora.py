@@ -102,3 +102,23 @@ def test_sysmon_for_linux(corpora: Path) -> None:
         ("1", "process", "start"): 31, ("3", "network", "connection", "start"): 6, ("5", "process", "end"): 50,
         ("11", "file", "creation"): 4, ("23", "file", "deletion"): 2,
     }  # fmt: skip
+
+
+def test_cloudtrail(corpora: Path) -> None:
+    found = rows("aws_cloudtrail", lines(corpora, "aws_cloudtrail"))
+    assert {row["event.dataset"] for row in found} == {"aws.cloudtrail"}
+    assert all(
+        row["event.category"] and row["event.action"] and row["source.address"] for row in found
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AADAuditEvents", {("azure.auditlogs", "iam"): 4}),
+        ("Microsoft365DefenderEvents", {("m365_defender.event", "host"): 9}),
+        ("OfficeActivityEvents", {("o365.audit", "email"): 1}),
+    ],
+)
+def test_microsoft_365(corpora: Path, name: str, expected: dict[tuple[str, str], int]) -> None:
+    assert categories(rows("microsoft_365", lines(corpora, f"m365_{name}"))) == expected
