@@ -28,8 +28,11 @@ LISTENERS = (
 )
 
 
-def directory() -> FixedDirectory:
-    """`KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on relp, tcp and udp; others are unknown."""
+def directory(*, local: bool = False) -> FixedDirectory:
+    """With `local`, 127.0.0.1 is q1-fw too.
+
+    `KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on relp, tcp and udp; others are unknown.
+    """
     return FixedDirectory(
         [
             (
@@ -38,7 +41,7 @@ def directory() -> FixedDirectory:
                 SourceIdentity(source, source[:2], "fortinet_fortigate", weak=True),
             )
             for listener in ("relp", "tcp", "udp")
-            for host, source in HOSTS.items()
+            for host, source in (HOSTS | ({"127.0.0.1": "q1-fw"} if local else {})).items()
         ],
         {KEY[0]: (KEY[1], SOURCE)},
     )

@@ -1,5 +1,6 @@
-"""A collector as a process of its own. ``python collector_process.py ROOT [kill-after-store N]`` prints
-its http port; with the second argument it kills itself right after the Nth store, before the answer."""
+"""A collector as a process of its own. ``python collector_process.py ROOT [kill-after-store N [PORTS]]`` prints
+its ports; with the second argument it kills itself right after the Nth store, before the answer; with the
+third, ``relp=2514,tcp=…``, it listens on those ports, and 127.0.0.1 is q1-fw."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +16,26 @@ from support.collector import LISTENERS, directory
 
 from collectors.collect import run_collector
 from collectors.receivers.intake import Intake
-from pipeline.settings.values import CollectSettings
+from pipeline.settings.values import CollectSettings, Listener
 
 
-def main(root: str, kill_after: str = "0") -> None:
+def main(root: str, kill_after: str = "0", ports: str = "") -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if int(kill_after):
         _die_after_store(int(kill_after))
-    settings = CollectSettings(node="n1", listeners=LISTENERS, spool_segment_bytes=100_000)
+    settings = CollectSettings(
+        node="n1", listeners=_on(ports) if ports else LISTENERS, spool_segment_bytes=100_000
+    )
     run_collector(
-        settings, directory(), Path(root), stop,
+        settings, directory(local=bool(ports)), Path(root), stop,
         ready=lambda c: print(*(f"{k}={v}" for k, v in c.ports.items()), flush=True),
     )  # fmt: skip
+
+
+def _on(ports: str) -> tuple[Listener, ...]:
+    wanted = dict(pair.split("=") for pair in ports.split(","))
+    return tuple(replace(one, port=int(wanted.get(one.name, 0))) for one in LISTENERS)
 
 
 def _die_after_store(times: int) -> None:
