@@ -7,6 +7,7 @@ schedule that rests on purpose raises none.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from datetime import datetime
@@ -16,6 +17,7 @@ import sqlalchemy as sa
 
 from pipeline.detect.maintenance import resting
 from pipeline.detect.runs import cursors_of
+from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.installation import Installation
 from pipeline.state.alarms import close_alarm, open_alarms, raise_alarm
 from pipeline.state.state import State
@@ -25,6 +27,7 @@ WATERMARK: Final = "flow:watermark"
 RUNS: Final = "flow:runs"
 EVERY_SECONDS: Final = 5.0
 Marks = Mapping[str, int]  # node → sequence
+log = logging.getLogger(__name__)
 
 
 class FlowWatch:
@@ -89,12 +92,15 @@ class HomeWatch:
         self._due = 0.0
 
     def look(self, now: datetime) -> None:
-        """At most every five seconds."""
+        """At most every five seconds. A state that cannot be asked or written ends no role: the log says so."""
         at = time.monotonic()
         if at < self._due:
             return
         self._due = at + EVERY_SECONDS
-        self._watch.look(_durable(self._here), self._here.store.watermark(), now=now, at=at)
+        try:
+            self._watch.look(_durable(self._here), self._here.store.watermark(), now=now, at=at)
+        except ServiceAwayError as error:
+            log.error("ALARM the flow cannot be watched", extra={"why": str(error)})  # noqa: TRY400
 
 
 def _durable(here: Installation) -> dict[str, int]:

@@ -31,6 +31,7 @@ ROLES = ("collect", "normalise", "detect", "tickets", "console")
 BACKOFF_SECONDS = (0.2, 0.5, 1, 2, 5, 10, 30)
 ENDED = frozenset({0, 1, 2, 3})  # exit codes of an errand that has said its last word
 MANY_FALLS = 3
+SURE_AFTER = 10.0  # seconds that the state must have been writable before a silent role is killed
 SETTLED_AFTER = 30.0  # a child that lived so long starts from the first back-off again
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Supervisor:
         self._lock = threading.Lock()
         self._state_trouble, self._believe_pulses = "", 0.0
         self._post = AlarmPost(installation.state, installation.settings.alarms.mail)
+        self._suspected: float | None = None
 
     def _default_command(self, name: str) -> list[str]:
         words = [name] if self._children[name].errand else ["serve", name]
@@ -164,6 +166,17 @@ class Supervisor:
         self._state_trouble = ""
         return time.monotonic() >= self._believe_pulses
 
+    def _sure(self) -> bool:
+        """Whether a missing pulse is the role's own doing: the state has taken ours for a while. One write
+        that has just fitted on a nearly full disk says nothing of theirs."""
+        if not self._try_state():
+            self._suspected = None
+            return False
+        if self._suspected is None:
+            self._suspected = time.monotonic()
+        patience = min(self._settings.stuck_after / 2, SURE_AFTER)
+        return time.monotonic() - self._suspected >= patience
+
     def _tell_falls(self) -> None:
         """A role that does not stay up has an alarm, from its third fall until it has run for a while."""
         for child in self._children.values():
@@ -199,13 +212,15 @@ class Supervisor:
     def _look_after(self) -> None:
         self._tell_falls()
         pulses = self._pulses()
-        if (self._state_trouble or any(one.reason for one in pulses)) and not self._try_state():
+        if (self._state_trouble or any(one.reason for one in pulses)) and not self._sure():
             why = trouble(self._installation.settings)  # a full disk is why, mostly
             if self._state_trouble:
                 told = "; ".join(filter(None, (self._state_trouble, why)))
                 self._post.tell("state", f"the state cannot be written: {told}", now=utc_now())
             return
         self._post.tell("state", "", now=utc_now())
+        if not any(one.reason for one in pulses):
+            self._suspected = None
         for health in pulses:
             child = self._children.get(health.role)
             if child is None:
