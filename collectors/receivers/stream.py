@@ -24,6 +24,9 @@ from pipeline.settings.values import Listener
 
 HIGH_WATER: Final = 4 << 20
 _TRY_AGAIN: Final = 0.5
+_ACCEPTING: Final = (
+    0.05  # a connection that the kernel has accepted gets its reader before the door is shut
+)
 
 
 class StreamReceiver:
@@ -58,8 +61,9 @@ class StreamReceiver:
     async def stop(self, grace: float) -> None:
         if self._server is None:
             return
-        self._server.close()
         deadline = time.monotonic() + grace
+        await asyncio.sleep(_ACCEPTING)
+        self._server.close()
         await asyncio.gather(*(connection.finish(deadline) for connection in list(self.open)))
         self._server = None
 

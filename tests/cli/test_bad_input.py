@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.cli_words import EVENT, RULE
+from support.serving import free_port
 
 from collectors.spool import Draft, SpoolWriter
 from pipeline.model import events
@@ -61,8 +62,13 @@ class Home:
 
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
-    """With an agency and two sources, `win` of Windows and `any` of anything."""
+    """With an agency and two sources, `win` of Windows and `any` of anything, on ports of its own."""
     made = Home(tmp_path / "home")
+    made.path.mkdir()
+    (made.path / "thapcanh.yml").write_text(
+        f"collect:\n  listeners:\n    - {{name: http, kind: http_bulk, port: {free_port()}}}\n"
+        f"console: {{port: {free_port()}}}\nserve: {{health_port: {free_port()}}}\n"
+    )
     made.say("agency", "add", "p1", "--name", "Phường Một")
     made.answer("source", "add", "win", "--agency", "p1", "--product", "windows")
     made.answer("source", "add", "any", "--agency", "p1", "--product", "generic")
