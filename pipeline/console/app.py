@@ -42,6 +42,7 @@ def create_app(
         templates={key: templating.environment(one) for key, one in words.items()},
         clock=clock,
         sign_ins=Limiter(30, timedelta(minutes=5)),
+        refusals=Limiter(30, timedelta(minutes=5)),
         secure=public_url.startswith("https:"),
     )
     routes: list[Route | Mount] = [

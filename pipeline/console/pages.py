@@ -180,8 +180,15 @@ def _told(page: Page, visit: Visit, error: ThapCanhError) -> Response:
         # A link that was refused is not spent: whoever reads the log must not be able to use it.
         path = page.path if "{secret}" in page.path else visit.request.url.path
         detail = f"{visit.request.method} {path}"
-        with visit.state.begin() as db:
-            log.record(db, who, "refused", detail, now=visit.now)
+        if visit.signed is not None or _may_be_noted(visit):
+            with visit.state.begin() as db:
+                log.record(db, who, "refused", detail, now=visit.now)
     if visit.request.headers.get("hx-request"):
         return Response(str(error), error.http_status, media_type="text/plain")
     return visit.render("error.html", error.http_status, message=error.what, error=error)
+
+
+def _may_be_noted(visit: Visit) -> bool:
+    """A stranger's refused forms are noted up to a limit: nobody may fill the state by them."""
+    client = visit.request.client
+    return visit.console.refusals.allow(client.host if client else "", now=visit.now)

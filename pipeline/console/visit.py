@@ -38,6 +38,7 @@ class Console:
     templates: Mapping[str, jinja2.Environment]
     clock: Callable[[], datetime]
     sign_ins: Limiter
+    refusals: Limiter
     secure: bool
 
 

@@ -241,3 +241,11 @@ def test_a_broken_page_tells_no_secrets(site: Site, monkeypatch: pytest.MonkeyPa
     assert answer.status_code == 500
     assert "secret detail" not in answer.text
     assert "Có lỗi xảy ra." in answer.text
+
+
+def test_strangers_cannot_fill_the_access_log_by_refused_forms(site: Site) -> None:
+    browser = site.visitor()
+    codes = {browser.client.post("/language", data={"to": "en"}).status_code for _ in range(50)}
+    assert codes == {403}
+    noted = [one for one in log.recent(site.state, OPERATOR) if one.what == "refused"]
+    assert len(noted) == 30
