@@ -14,7 +14,7 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-def until(what: Callable[[], Any], seconds: float = 40.0) -> Any:
+def until(what: Callable[[], Any], seconds: float = 90.0) -> Any:
     """The first true answer, or AssertionError."""
     limit = time.monotonic() + seconds
     while time.monotonic() < limit:
