@@ -45,7 +45,7 @@ id: {CHAIN}
 correlation: {{type: event_count, rules: [both], group-by: [src_ip], timespan: 5m, condition: {{gte: 2}}}}
 """
 NGINX, OPENVPN = (
-    f"no published source feeds it; of these one would: {p}" for p in ("nginx", "openvpn")
+    f"no published source feeds it; of these one would: {p}" for p in ("apache, nginx", "openvpn")
 )
 
 
