@@ -19,6 +19,7 @@ from pipeline.model.documents import fields, flatten, term
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Scope
 from pipeline.store.base import TimeRange
+from pipeline.store.query import parse
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 
@@ -170,3 +171,12 @@ def test_a_query_that_is_refused_is_explained_in_the_reader_s_language(
     answer = site.signed("an").get(f"/search?{urlencode({'q': query})}")
     assert answer.status_code == 400
     assert said in unescape(answer.text)
+
+
+def test_every_example_of_a_query_on_the_page_can_be_asked(site: Site) -> None:
+    html = site.signed("an").get("/search").text
+    shown = re.findall(r"<dt><code>([^<]+)</code>", html)
+    shown += re.findall(r"""name="q"[^>]*placeholder='([^']+)'""", html)
+    assert len(shown) == 5
+    for example in shown:
+        parse(unescape(example))
