@@ -30,19 +30,12 @@ if TYPE_CHECKING:
 
 AUTHOR: Final = "Tháp Canh"
 STATUSES: Final = frozenset({"stable", "test", "experimental", "deprecated", "unsupported"})
-_TECHNIQUE: Final = re.compile(r"t\d{4}(?:\.\d{3})?")
 _FILE_NAME: Final = re.compile(r"[a-z][a-z0-9]*(?:_[a-z0-9]+)*\.yml")
 
 
-def attack_tags() -> frozenset[str]:
-    """The tactics and techniques that a tag may name, without `attack.`."""
-    lines = (config_dir() / "attack" / "tags.txt").read_text("utf-8").splitlines()
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
 def attack_tactics() -> dict[str, frozenset[str]]:
-    """Technique → the tactics that it serves. A sub-technique not listed has its technique's."""
-    lines = (config_dir() / "attack" / "tactics.tsv").read_text("utf-8").splitlines()
+    """Technique → the tactics that it serves, both without `attack.`; all that a tag may name."""
+    lines = (config_dir() / "attack" / "techniques.tsv").read_text("utf-8").splitlines()
     rows = (line.split("\t") for line in lines if line and not line.startswith("#"))
     return {technique: frozenset(tactics.split()) for technique, tactics in rows}
 
@@ -59,9 +52,9 @@ def check(
         if lock is not None:
             within = [rule for rule in rules if Path(rule.path).is_relative_to(folder)]
             faults += against(lock, within, folder)
-    tags, tactics = attack_tags(), attack_tactics()
+    tactics = attack_tactics()
     for rule in rules:
-        faults += check_form(rule, tags, tactics, today=now.date())
+        faults += check_form(rule, tactics, today=now.date())
     verdicts = judge_sources(book.rules, taxonomy, products)
     for rule in book.rules:
         faults += _check_source(rule, verdicts[rule.id])
@@ -73,10 +66,10 @@ def check(
 
 
 def check_form(
-    rule: Rule, tags: frozenset[str], tactics: Mapping[str, frozenset[str]], *, today: date
+    rule: Rule, tactics: Mapping[str, frozenset[str]], *, today: date
 ) -> list[ThapCanhError]:
     """What can be seen by reading the rule alone."""
-    found = [*_check_words(rule, today), *_check_tags(rule, tags, tactics)]
+    found = [*_check_words(rule, today), *_check_tags(rule, tactics)]
     if not rule.references:
         found.append(("references", "no references", "a public document that says why"))
     found += [
@@ -130,29 +123,26 @@ def _check_date(key: str, text: str, today: date) -> Iterator[tuple[str, str, st
 
 
 def _check_tags(
-    rule: Rule, tags: frozenset[str], tactics: Mapping[str, frozenset[str]]
+    rule: Rule, tactics: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[str, str, str]]:
     named = [tag.removeprefix("attack.") for tag in rule.tags if tag.startswith("attack.")]
+    known = frozenset[str]().union(*tactics.values())
     for tag in named:
-        if tag not in tags:
-            yield "tags", f"the tag attack.{tag} is unknown", "one of config/attack/tags.txt"
-    techniques = [tag for tag in named if _TECHNIQUE.fullmatch(tag)]
-    aims = {tag for tag in named if not _TECHNIQUE.fullmatch(tag)}
+        if tag not in tactics and tag not in known:
+            yield "tags", f"the tag attack.{tag} is unknown", "one of config/attack/techniques.tsv"
+    techniques = [tag for tag in named if tag in tactics]
+    aims = {tag for tag in named if tag in known}
     if not techniques or not aims:
         yield "tags", "tags of ATT&CK are missing", "at least one tactic and one technique"
         return
     served: set[str] = set()
     for technique in techniques:
-        serves = tactics.get(technique) or tactics.get(technique.partition(".")[0])
-        if serves is None:
-            what = f"no tactics are known of attack.{technique}"
-            yield "tags", what, "a line in config/attack/tactics.tsv"
-            return
+        serves = tactics[technique]
         served |= serves
         if not serves & aims:
             what = f"attack.{technique} serves none of the tactics that the rule names"
             yield "tags", what, " | ".join(f"attack.{tactic}" for tactic in sorted(serves))
-    for tactic in sorted((aims & tags) - served):
+    for tactic in sorted(aims - served):
         what = f"attack.{tactic} is served by none of the techniques named"
         yield "tags", what, "its technique, or neither"
 
