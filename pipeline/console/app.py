@@ -24,12 +24,14 @@ from pipeline.console.visit import Console
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
+from pipeline.tickets.attachments import Shelf
 
 
 def create_app(
     state: State,
     store: Store,
     *,
+    shelf: Shelf,
     public_url: str = "",
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
@@ -44,6 +46,7 @@ def create_app(
         sign_ins=Limiter(30, timedelta(minutes=5)),
         refusals=Limiter(30, timedelta(minutes=5)),
         secure=public_url.startswith("https:"),
+        shelf=shelf,
     )
     routes: list[Route | Mount] = [
         Mount("/static", _Static(directory=templating.FOLDER / "static"))

@@ -40,6 +40,12 @@ class Catalogue:
         """``1.234.567`` in Vietnamese, ``1,234,567`` in English."""
         return format_decimal(value, locale=self.locale)
 
+    def size(self, count: int) -> str:
+        """Bytes for people: ``1,5 MiB``, ``12 KiB``."""
+        if count >= 2**20:
+            return f"{self.number(round(count / 2**20, 1))} MiB"
+        return f"{self.number(-(-count // 1024))} KiB"
+
     def span(self, span: timedelta) -> str:
         """``3 phút``, ``3 minutes``: the largest unit alone."""
         return format_timedelta(abs(span), locale=self.locale)

@@ -1,11 +1,13 @@
 """The outermost layer: headers on every answer, a limit on every body, a check of where a POST came from.
 
 In: any request. Out: the same request, or 413 (body too large), 415 (not a form), 403 (a form of
-another site). Invariant: no answer leaves without the policy below, error pages and static files too.
+another site). Invariant: no answer leaves without the policy below (a download has a stricter one of its own),
+error pages and static files too. The body of an upload is not read here: its page first asks who sends it.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -14,6 +16,9 @@ from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MAX_BODY: Final = 65_536
+UPLOADS: Final = re.compile(r"/tickets/[^/]+/comment")
+"""Addresses whose forms may carry files."""
+_FORM: Final = "application/x-www-form-urlencoded"
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -47,9 +52,13 @@ class Guard:
                 self._dress(MutableHeaders(scope=message))
             await send(message)
 
-        refusal = self._refuse(scope["method"], Headers(scope=scope))
+        headers = Headers(scope=scope)
+        refusal = self._refuse(scope["method"], scope["path"], headers)
         if refusal is not None:
             await refusal(scope, receive, send_guarded)
+            return
+        if scope["method"] == "POST" and _kind(headers) != _FORM:
+            await self.app(scope, receive, send_guarded)
             return
         body = await _read(receive) if scope["method"] not in ("GET", "HEAD") else b""
         if body is None:
@@ -68,18 +77,18 @@ class Guard:
 
     def _dress(self, headers: MutableHeaders) -> None:
         for name, value in HEADERS.items():
-            headers[name] = value
+            headers.setdefault(name, value)
         headers.setdefault("Cache-Control", "no-store")
         if self.secure:
             headers["Strict-Transport-Security"] = "max-age=31536000"
 
-    def _refuse(self, method: str, headers: Headers) -> PlainTextResponse | None:
+    def _refuse(self, method: str, path: str, headers: Headers) -> PlainTextResponse | None:
         if method in ("GET", "HEAD"):
             return None
         if method != "POST":
             return PlainTextResponse("GET and POST only", 405)
-        kind = headers.get("content-type", "application/x-www-form-urlencoded").partition(";")[0]
-        if kind.strip().lower() != "application/x-www-form-urlencoded":
+        kind = _kind(headers)
+        if kind != _FORM and not (kind == "multipart/form-data" and UPLOADS.fullmatch(path)):
             return PlainTextResponse("forms only", 415)
         origin = headers.get("origin")
         if origin is not None:
@@ -89,6 +98,10 @@ class Guard:
         elif headers.get("sec-fetch-site", "same-origin") not in ("same-origin", "none"):
             return PlainTextResponse("a form of another site", 403)
         return None
+
+
+def _kind(headers: Headers) -> str:
+    return headers.get("content-type", _FORM).partition(";")[0].strip().lower()
 
 
 async def _read(receive: Receive) -> bytes | None:

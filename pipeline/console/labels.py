@@ -66,6 +66,10 @@ DEEDS: Final[Mapping[str, str]] = {
     "clock_warned": _("warns: time is running out"),
     "clock_breached": _("says: the time is over"),
     "clock_met": _("gave a notice"),
+    "attached": _("attached files"),
+    "files_deleted": _("deleted files: their time was over"),
+    "noticed": _("told people"),
+    "recovered": _("closed it: the source is well again"),
 }
 WAITING_FOR: Final[Mapping[str, str]] = {
     "agency": _("the agency"),
@@ -86,6 +90,15 @@ FACTORS: Final[Mapping[str, str]] = {
     "severity": _("Severity"),
     "system_level": _("System level of the agency"),
     "precision": _("Precision of the rule"),
+}
+NOTICE_KINDS: Final[Mapping[str, str]] = {
+    "critical": _("A new critical ticket"),
+    "assigned": _("A ticket was given to you"),
+    "asked": _("The centre asks your agency"),
+    "answered": _("An agency has answered"),
+    "warned": _("Time is running out"),
+    "breached": _("The time is over"),
+    "health": _("A source is not well"),
 }
 ROLES: Final[Mapping[str, str]] = {
     "analyst": _("Analyst"),
@@ -205,6 +218,18 @@ ERRORS: Final = (
     _("no such table"),
     _("a view has a name"),
     _("you have as many views as one can have"),
+    _("no file is chosen"),
+    _("too many files at once"),
+    _("the file is too large"),
+    _("the files are too large"),
+    _("the file is empty"),
+    _("files of this kind are not taken"),
+    _("put it into a ZIP archive with a password"),
+    _("the ticket holds as many files as it can"),
+    _("the form cannot be read"),
+    _("no such file"),
+    _("the file's content is missing"),
+    _("the file is not what was attached"),
 )
 QUERIES: Final = (
     # What stores say of a query that they do not answer, and what to do about it.

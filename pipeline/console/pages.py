@@ -27,6 +27,7 @@ from pipeline.console.cookies import (
     cookie_name,
     set_cookie,
 )
+from pipeline.console.uploads import read_files
 from pipeline.console.views import (
     account,
     figures,
@@ -41,7 +42,7 @@ from pipeline.console.views import (
     tickets,
 )
 from pipeline.console.visit import Console, Visit
-from pipeline.model.errors import ForbiddenError, NotFoundError, ThapCanhError
+from pipeline.model.errors import ForbiddenError, NotFoundError, ThapCanhError, UsageError
 
 logger = logging.getLogger("thapcanh.console")
 
@@ -53,13 +54,14 @@ SIGNED: Final = "signed"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """`quiet`: asked for by a page itself, so it keeps no session alive."""
+    """`quiet`: asked for by a page itself, so it keeps no session alive. `files`: its form may carry some."""
 
     method: str
     path: str
     handler: Callable[[Visit], Response]
     permission: str
     quiet: bool = False
+    files: bool = False
 
 
 PAGES: Final = (
@@ -88,7 +90,8 @@ PAGES: Final = (
     Page("POST", "/tickets/{number}/assign", ticket_deeds.assign, "ticket.assign"),
     Page("POST", "/tickets/{number}/start", ticket_deeds.start, "ticket.claim"),
     Page("POST", "/tickets/{number}/wait", ticket_deeds.wait, "ticket.claim"),
-    Page("POST", "/tickets/{number}/comment", ticket_deeds.comment, "ticket.comment"),
+    Page("POST", "/tickets/{number}/comment", ticket_deeds.comment, "ticket.comment", files=True),
+    Page("GET", "/tickets/{number}/files/{file}", tickets.download, "ticket.read"),
     Page("POST", "/tickets/{number}/close", ticket_deeds.close, "ticket.close"),
     Page("POST", "/tickets/{number}/reopen", ticket_deeds.reopen, "ticket.reopen"),
     Page("POST", "/tickets/{number}/merge", ticket_deeds.merge, "ticket.merge"),
@@ -114,8 +117,19 @@ PAGES: Final = (
 
 def endpoint(console: Console, page: Page) -> Callable[[Request], Awaitable[Response]]:
     async def serve(request: Request) -> Response:
-        form = await request.form() if request.method == "POST" else FormData()
-        return await run_in_threadpool(answer, console, page, request, form)
+        form, fault = FormData(), None
+        if request.method == "POST":
+            if not request.headers.get("content-type", "").startswith("multipart/"):
+                form = await request.form()
+            elif await run_in_threadpool(_known, console, page, request):
+                try:
+                    form = await read_files(request, console.shelf)
+                except UsageError as error:
+                    fault = error
+        try:
+            return await run_in_threadpool(answer, console, page, request, form, fault)
+        finally:
+            await form.close()
 
     return serve
 
@@ -129,10 +143,19 @@ def not_served(console: Console) -> Callable[[Request], Awaitable[Response]]:
     return endpoint(console, Page("GET", "/", nothing, SIGNED))
 
 
-def answer(console: Console, page: Page, request: Request, form: FormData) -> Response:
+def _known(console: Console, page: Page, request: Request) -> bool:
+    """Whether the sender of a form with files is one who may send it: nobody else's is read."""
+    visit = _visit(console, page, request, FormData())
+    return page.files and visit.may(page.permission)
+
+
+def answer(
+    console: Console, page: Page, request: Request, form: FormData, fault: UsageError | None = None
+) -> Response:
+    """`fault`: why the form was not read, from one who may send it."""
     visit = _visit(console, page, request, form)
     try:
-        response = _answer(page, visit)
+        response = _answer(page, visit, fault)
     except ThapCanhError as error:
         response = _told(page, visit, error)
     except Exception:
@@ -143,7 +166,7 @@ def answer(console: Console, page: Page, request: Request, form: FormData) -> Re
     return response
 
 
-def _answer(page: Page, visit: Visit) -> Response:
+def _answer(page: Page, visit: Visit, fault: UsageError | None) -> Response:
     posted = visit.request.method == "POST"
     if page.permission != PUBLIC and visit.signed is None:
         if visit.request.headers.get("hx-request"):  # a fragment of a page whose session is over
@@ -151,6 +174,8 @@ def _answer(page: Page, visit: Visit) -> Response:
         return sign_in.shown(
             visit, next_page="/" if posted else visit.here, status=401 if posted else 200
         )
+    if fault is not None:
+        raise fault
     if posted and not same(visit.field("seal"), visit.seal):
         raise ForbiddenError("the form has lost its seal")
     if page.permission not in (PUBLIC, SIGNED):

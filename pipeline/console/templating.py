@@ -41,6 +41,7 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "clock": labels.CLOCKS,
     "service": labels.SERVICE,
     "factor": labels.FACTORS,
+    "notice_kind": labels.NOTICE_KINDS,
 }
 
 
@@ -91,6 +92,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
         "ago": ago,
         "stamp": stamp,
         "span": span,
+        "size": words.size,
         "num": words.number,
         "markdown": markdown,
         "say": words.say,

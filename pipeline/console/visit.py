@@ -26,6 +26,7 @@ from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
+from pipeline.tickets.attachments import Shelf
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class Console:
     sign_ins: Limiter
     refusals: Limiter
     secure: bool
+    shelf: Shelf
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ class LimitError(UsageError):
     """A search asks for more time or memory than one search may take."""
 
 
+class LargeError(UsageError):
+    """What was handed in is larger than anything that is taken."""
+
+    http_status = 413
+
+
 class NotFoundError(ThapCanhError):
     """Nothing such, or nothing such within the caller's scope (the two look the same)."""
 

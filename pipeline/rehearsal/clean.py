@@ -18,11 +18,21 @@ from sqlalchemy.orm import Session
 from pipeline.rehearsal.setup import CENTRE, KEYS, META
 from pipeline.state.state import State
 from pipeline.state.tables.access import PersonAgency
+from pipeline.state.tables.desk import Attachment, Notice
 from pipeline.state.tables.detection import FindingEvent, FindingRow
 from pipeline.state.tables.intake import DeadLetterRow, FileRange
 from pipeline.state.tables.lake import Hold
 from pipeline.state.tables.operation import Meta
-from pipeline.state.tables.register import Agency, Source, SourceAddress, SourceKey, SourceSeen
+from pipeline.state.tables.register import (
+    Agency,
+    Asset,
+    Source,
+    SourceAddress,
+    SourceHour,
+    SourceKey,
+    SourceSeen,
+    SourceWatch,
+)
 from pipeline.state.tables.tickets import (
     Outbox,
     Ticket,
@@ -85,16 +95,16 @@ def _of_the_centre(session: Session) -> list[str]:
 
 
 def _remove_tickets(session: Session, tickets: list[str]) -> None:
-    for table in (Outbox, TicketHistory, TicketFinding, TicketTag, TicketClock):
+    for table in (Attachment, Notice, Outbox, TicketHistory, TicketFinding, TicketTag, TicketClock):
         session.execute(sa.delete(table).where(table.ticket.in_(tickets)))
     session.flush()
     session.execute(sa.delete(Ticket).where(Ticket.id.in_(tickets)))
 
 
 def _remove_register(session: Session, agencies: list[str], sources: list[str]) -> None:
-    for table in (SourceAddress, SourceKey, SourceSeen, FileRange):
+    for table in (SourceAddress, SourceKey, SourceSeen, SourceHour, SourceWatch, FileRange):
         session.execute(sa.delete(table).where(table.source.in_(sources)))
-    for table_of in (DeadLetterRow, Hold, PersonAgency):
+    for table_of in (DeadLetterRow, Hold, PersonAgency, Asset):
         session.execute(sa.delete(table_of).where(table_of.agency.in_(agencies)))
     session.execute(sa.delete(Source).where(Source.id.in_(sources)))
     session.execute(sa.delete(Agency).where(Agency.id.in_(agencies)))

@@ -1,8 +1,8 @@
 """A whole installation into one file, while it is at work; and out of it into an empty home.
 
-What is in it: the state as of one instant, the lake's files that this state names, the spooled records
-that it has not settled, and everything else of the home (keys, settings, the drill's place), save caches,
-logs and locks. Restored, the system goes on where the state was: what was spooled and not settled is
+What is in it: the state as of one instant, the lake's files and the tickets' attachments that this state
+names, the spooled records that it has not settled, and everything else of the home (keys, settings, the
+drill's place), save caches, logs and locks. Restored, the system goes on where the state was: what was spooled and not settled is
 settled then, and nothing is settled twice.
 """
 
@@ -28,9 +28,10 @@ from pipeline.state.migrate import current, refuse_newer, upgrade
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Meta, Pulse
 from pipeline.store.lake_manifest import HELD
+from pipeline.tickets.attachments import FOLDER
 
 _TRIES = 3
-_LEFT_OUT = frozenset({"lake", "spool", "cache", "run", "log", "state.sqlite"})
+_LEFT_OUT = frozenset({"lake", "spool", "cache", "run", "log", "state.sqlite", FOLDER})
 _SPARE = 64 << 20
 Progress = Callable[[int, int], None]
 """Told the bytes done and the bytes in all (0: unknown)."""
@@ -136,6 +137,7 @@ def _write(here: Installation, target: Path, now: datetime, progress: Progress) 
             (copy.name, copy),
             *_under(stage / "rest", stage / "rest"),
             *_under(stage / "spool", stage),
+            *_under(stage / FOLDER, stage),
             *((f"lake/{name}", path) for name, path in _under(held, held)),
         ]
         total = sum(path.stat().st_size for _, path in members)
@@ -178,10 +180,15 @@ def _snapshot(
         _stage_rest(here.settings.home, stage / "rest")
         copy, named = state_copy.copy_state(here.state, stage)
         gone = staging.stage_lake(here.settings.lake, named.files, held)
+        # After the state: what it names lies there already, and stays until it names it no more.
+        lost = staging.stage_attachments(
+            here.settings.home / FOLDER, named.attachments, stage / FOLDER
+        )
         holes = staging.stage_spool(here.settings.spool, named, stage / "spool")
-        if not gone and not holes:
+        if not gone and not holes and not lost:
             break
     missing = [f"lake/{path} is gone" for path in gone]
+    missing += [f"{FOLDER}/{name} is gone" for name in lost]
     return copy, named, missing + [f"spooled records {hole} are gone" for hole in holes]
 
 

@@ -13,6 +13,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from pipeline.model.errors import ServiceAwayError
+from pipeline.serve.policy import shelf_of
 from pipeline.serve.pulse import Heart
 from pipeline.settings.values import ConsoleSettings
 
@@ -31,7 +32,9 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
     from pipeline.console.app import create_app
 
     settings = here.settings.console
-    app = create_app(here.state, here.store, public_url=settings.public_url)
+    app = create_app(
+        here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url
+    )
     server = uvicorn.Server(
         uvicorn.Config(
             app,

@@ -22,10 +22,12 @@ from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import SYSTEM
 from pipeline.serve import disk
 from pipeline.serve.installation import Installation
+from pipeline.serve.policy import shelf_of
 from pipeline.serve.retention import Floors, Order, agencies_of, dispose, due, under_pressure
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.tables.lake import LakeFile
 from pipeline.store.base import Upkeep
+from pipeline.tickets.attachments import expire, sweep
 
 DISK_ALARM: Final = "disk"
 RETENTION_ALARM: Final = "retention"
@@ -78,6 +80,7 @@ class Keeper:
             self._carry_out(self._orders.popleft(), now)
         elif now >= self._sweep_due:
             self._sweep_due = now + _SWEEP
+            sweep(self._here.state, shelf_of(self._here.settings), now=now)
             if isinstance(self._here.store, Upkeep):
                 self._here.store.sweep(now)
         elif now >= self._merge_due:
@@ -128,6 +131,8 @@ class Keeper:
     def _carry_out(self, order: Order, now: datetime) -> None:
         try:
             gone = dispose(self._here.state, self._here.store, order, SYSTEM, now=now)
+            while expire(self._here.state, order.agency, order.before, now=now):
+                pass
         except ServiceAwayError:
             self._orders.appendleft(order)
             raise

@@ -1,4 +1,4 @@
-"""Which findings open tickets, as the settings say."""
+"""Which findings open tickets, and which files go on them, as the settings say."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from datetime import timedelta
 
 from pipeline.model.detections import Level
 from pipeline.serve.installation import Installation
+from pipeline.settings.values import Settings
+from pipeline.tickets.attachments import FOLDER, Shelf
 from pipeline.tickets.policy import Policy
 
 
@@ -16,4 +18,12 @@ def ticket_policy(here: Installation) -> Policy:
         statuses=frozenset(settings.statuses),
         gap=timedelta(minutes=settings.gap_minutes),
         storm=settings.storm_per_hour,
+    )
+
+
+def shelf_of(settings: Settings) -> Shelf:
+    return Shelf(
+        folder=settings.home / FOLDER,
+        max_bytes=settings.tickets.attachment_bytes,
+        per_ticket=settings.tickets.attachments,
     )

@@ -26,6 +26,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.operation import Disposal
 from pipeline.state.tables.register import Agency
 from pipeline.store.base import SearchableStore
+from pipeline.tickets.attachments import expire
 
 Reason = Literal["age", "drill", "disk"]
 _STEP: Final = timedelta(days=30)
@@ -153,6 +154,9 @@ def run_now(
     require(actor, "retention.run", None)
     orders = due(agencies_of(state), settings, Floors.in_force(now.date()), now)
     done = [(one, dispose(state, store, one, actor, now=now)) for one in orders]
+    for one in orders:
+        while expire(state, one.agency, one.before, now=now):
+            pass
     return [(one, gone) for one, gone in done if gone]
 
 

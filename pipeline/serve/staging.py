@@ -15,6 +15,7 @@ from typing import Final
 
 from collectors.spool import layout, segments
 from pipeline.serve.state_copy import Named
+from pipeline.tickets.attachments import Shelf
 
 _TRIES: Final = 20
 
@@ -22,6 +23,12 @@ _TRIES: Final = 20
 def stage_lake(lake: Path, paths: Iterable[str], folder: Path) -> list[str]:
     """Link the lake's files under `folder`; those that are gone."""
     return [path for path in paths if not _second_name(lake / path, folder / path)]
+
+
+def stage_attachments(source: Path, hashes: Iterable[str], folder: Path) -> list[str]:
+    """Link the contents of attachments under `folder`; the hashes of those that are gone."""
+    shelf, staged = Shelf(folder=source), Shelf(folder=folder)
+    return [one for one in hashes if not _second_name(shelf.place(one), staged.place(one))]
 
 
 def stage_spool(root: Path, named: Named, folder: Path) -> list[str]:

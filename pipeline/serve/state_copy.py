@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.model.errors import ConflictError, DamagedError, ServiceAwayError, UsageError
 from pipeline.state.state import State
+from pipeline.state.tables.desk import Attachment
 from pipeline.state.tables.intake import Node, Settlement
 from pipeline.state.tables.lake import LakeFile
 
@@ -35,11 +36,12 @@ _QUERY: Final = {"sslmode": "PGSSLMODE", "sslrootcert": "PGSSLROOTCERT", "host":
 @dataclass(frozen=True, slots=True)
 class Named:
     """`files`: path in the lake → BLAKE2b-256. `settled`: node → its last settled sequence.
-    `finished`: nodes that nobody will write to again (an ingested file's)."""
+    `finished`: nodes that nobody will write to again (an ingested file's). `attachments`: SHA-256 of each."""
 
     files: Mapping[str, str]
     settled: Mapping[str, int]
     finished: frozenset[str]
+    attachments: tuple[str, ...] = ()
 
 
 def copy_state(state: State, folder: Path) -> tuple[Path, Named]:
@@ -138,7 +140,13 @@ def _named(session: Session) -> Named:
         sa.select(Settlement.node, sa.func.max(Settlement.last)).group_by(Settlement.node)
     )
     ended = session.scalars(sa.select(Node.id).where(Node.kind == "ingest"))
-    return Named({p: d for p, d in files}, {n: last for n, last in settled}, frozenset(ended))  # noqa: C416
+    attached = session.scalars(
+        sa.select(Attachment.sha256).where(Attachment.gone.is_(None)).distinct()
+    )
+    return Named(
+        {p: d for p, d in files}, {n: last for n, last in settled}, frozenset(ended),  # noqa: C416
+        tuple(sorted(attached)),
+    )  # fmt: skip
 
 
 def _tool(name: str) -> str:

@@ -103,6 +103,8 @@ class TicketSettings:
     """Findings of rules at `level` and up, with a status named here, open tickets; those of one agency and
     entity that lie within `gap_minutes` of each other share one. When so many findings of a rule at an
     agency as `storm_per_hour` have opened tickets within an hour, further ones hang under one (0: never).
+    A file on a ticket has at most `attachment_bytes`, a ticket at most `attachments` files. `escalate_to`:
+    ids of people who hear of every clock that ran out.
     """
 
     interval: float = 1.0
@@ -110,6 +112,9 @@ class TicketSettings:
     statuses: tuple[str, ...] = ("stable", "test")
     gap_minutes: int = 60
     storm_per_hour: int = 30
+    attachment_bytes: int = 10_485_760
+    attachments: int = 50
+    escalate_to: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

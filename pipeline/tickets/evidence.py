@@ -44,6 +44,7 @@ def evidence(view: TicketView, actor: Actor, *, now: datetime) -> dict[str, Any]
             "duplicates": list(view.duplicates),
         },
         "clocks": [_plain(clock) for clock in view.clocks],
+        "files": [_plain(file) for file in view.files],
         "findings": [_finding(finding, view.documents) for finding in view.findings],
         "history": [dict(line) | {"at": to_iso(line["at"])} for line in view.history],
     }

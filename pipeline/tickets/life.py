@@ -137,15 +137,23 @@ def comment(state: State, request: Request, *, text: str, now: datetime) -> Outc
     text = checked_text(text)
 
     def deed(session: Session, ticket: Ticket) -> None:
-        answers = ticket.status == TicketStatus.WAITING and ticket.waiting_for == "agency"
-        if not answers or request.actor.role != "officer":
-            _note(session, ticket, request, "commented", now, text=text)
-            return
-        _own(ticket, ticket.owner, now)
-        _enter(ticket, TicketStatus.IN_PROGRESS if ticket.owner else TicketStatus.NEW)
-        _note(session, ticket, request, "answered", now, text=text)
+        say(session, ticket, request, text, now=now)
 
     return do(state, request, "ticket.comment", deed, what=("comment", text), now=now)
+
+
+def say(
+    session: Session, ticket: Ticket, request: Request, text: str, *, now: datetime,
+    detail: dict[str, Any] | None = None,
+) -> None:  # fmt: skip
+    """A comment, or the answer that the ticket waits for, within a deed."""
+    answers = ticket.status == TicketStatus.WAITING and ticket.waiting_for == "agency"
+    if not answers or request.actor.role != "officer":
+        _note(session, ticket, request, "commented", now, text=text, detail=detail)
+        return
+    _own(ticket, ticket.owner, now)
+    _enter(ticket, TicketStatus.IN_PROGRESS if ticket.owner else TicketStatus.NEW)
+    _note(session, ticket, request, "answered", now, text=text, detail=detail)
 
 
 def close(

@@ -24,6 +24,7 @@ from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.rules import RuleRevision
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory, TicketTag
 from pipeline.store.base import Store, TimeRange
+from pipeline.tickets.attachments import AttachmentView, attachments_of
 from pipeline.tickets.clocks import clocks_of
 from pipeline.tickets.deeds import find
 from pipeline.tickets.filters import EVERY_OPEN, Filters, conditions
@@ -125,6 +126,7 @@ class TicketView(msgspec.Struct, frozen=True):
     clocks: tuple[ClockView, ...]
     priority: Priority
     documents: Mapping[str, dict[str, Any]]
+    files: tuple[AttachmentView, ...] = ()
 
 
 def list_tickets(
@@ -237,6 +239,7 @@ def get_ticket(
                 for c in clocks_of(session, ticket).values()
             ),
             priority=of_ticket(session, ticket),
+            files=attachments_of(session, ticket.id),
             documents={},
         )
     ids = list(dict.fromkeys(s["event"] for f in findings for s in f.samples))

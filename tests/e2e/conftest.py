@@ -60,7 +60,7 @@ def address(site: Site) -> Iterator[str]:
     """Where the console of `site` listens, on a port of its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        app = create_app(site.state, site.store, clock=site.clock)
+        app = create_app(site.state, site.store, shelf=site.shelf, clock=site.clock)
         server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

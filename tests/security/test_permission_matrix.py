@@ -5,11 +5,16 @@ from __future__ import annotations
 import re
 
 import pytest
+import sqlalchemy as sa
 from support.console_client import Site
 from support.seed import FOREIGN, OWN, PEOPLE
 
 from pipeline.access.permissions import PEOPLE_ROLES, reach
 from pipeline.console.pages import PAGES, PUBLIC, SIGNED, Page
+from pipeline.model.scope import OPERATOR
+from pipeline.state.tables.desk import Attachment
+from pipeline.tickets.attachments import Given, attach
+from pipeline.tickets.deeds import Request
 
 PERSON = {role: person for person, _, role, _ in PEOPLE}
 FIELDS = {
@@ -47,8 +52,16 @@ def target(site: Site, page: Page, agency: str) -> str:
     number = {OWN: "1", FOREIGN: "3"}[agency]
     place = {OWN: 0, FOREIGN: 1}[agency]
     event = [flat for _, flat in site.store.documents if flat["organization.id"] == agency][place]
+    if "{file}" in page.path:
+        request, given = Request(actor=OPERATOR, ticket=number), Given("a.txt", b"x")
+        attach(site.state, request, site.shelf, [given], now=site.clock.now)
+        with site.state.read() as session:
+            (file,) = session.scalars(sa.select(Attachment.id))
+    else:
+        file = ""
     return (
-        page.path.replace("{number}", number)
+        page.path.replace("{file}", file)
+        .replace("{number}", number)
         .replace("{event}", event["event.id"])
         .replace("{source}", f"{agency}-{'windows' if agency == OWN else 'zimbra'}")
         .replace("/figures.csv", "/figures.csv?table=rules")

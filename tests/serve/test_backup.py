@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import stat
@@ -21,12 +22,16 @@ from support.small_home import NODE, line, numbers_stored, outcome, small_home, 
 from collectors.spool import SpoolLimits, SpoolWriter
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ConflictError, DamagedError, ServiceAwayError, UsageError
+from pipeline.model.scope import OPERATOR
 from pipeline.serve import staging, state_copy
 from pipeline.serve.backup import Report, back_up, restore
 from pipeline.serve.ingest import settle_node
 from pipeline.serve.installation import Installation, open_home
 from pipeline.serve.locks import role_lock
+from pipeline.serve.policy import shelf_of
 from pipeline.state.tables.operation import Meta
+from pipeline.tickets.attachments import Given, attach, keep
+from pipeline.tickets.deeds import Request
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -65,6 +70,24 @@ def test_a_restored_home_goes_on_and_makes_each_event_finding_and_ticket_once(
     assert (tmp_path / "new" / "rehearsal" / "rule.yml").exists()
     with again.state.read() as session:
         assert session.get_one(Meta, "restored").value["from"] == "b"
+
+
+def test_attachments_of_tickets_are_in_it_and_what_no_row_names_is_not(
+    here: Installation, tmp_path: Path
+) -> None:
+    spool(here, 1)
+    work_off(here)
+    shelf = shelf_of(here.settings)
+    request = Request(actor=OPERATOR, ticket="1")
+    attach(here.state, request, shelf, [Given("a.txt", b"mot"), Given("b.txt", b"hai")], now=utc_now())  # fmt: skip
+    keep(shelf, b"ba", hashlib.sha256(b"ba").hexdigest())
+    taken(here, tmp_path / "b")
+    again = restored(tmp_path / "b", tmp_path / "new")
+    files = [path for path in shelf_of(again.settings).folder.rglob("*") if path.is_file()]
+    assert sorted(path.read_bytes() for path in files) == [b"hai", b"mot"]
+    shelf.place(hashlib.sha256(b"mot").hexdigest()).unlink()
+    report = taken(here, tmp_path / "c")
+    assert report.missing == (f"attachments/{hashlib.sha256(b'mot').hexdigest()} is gone",)
 
 
 NORMALISE = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cache
 from html import unescape
@@ -20,6 +20,7 @@ from support.seed import cookie, seed
 
 from pipeline.console.app import create_app
 from pipeline.state.state import State
+from pipeline.tickets.attachments import Shelf
 
 
 class Clock:
@@ -41,9 +42,12 @@ class Site:
     store: FakeStore
     clock: Clock
     public_url: str = ""
+    shelf: Shelf = field(default_factory=lambda: Shelf(folder=Path("none")))
 
     def visitor(self) -> Browser:
-        app = create_app(self.state, self.store, public_url=self.public_url, clock=self.clock)
+        app = create_app(
+            self.state, self.store, shelf=self.shelf, public_url=self.public_url, clock=self.clock
+        )
         scheme = "https" if self.public_url.startswith("https") else "http"
         client = TestClient(app, base_url=f"{scheme}://testserver", follow_redirects=False)
         return Browser(client)
@@ -102,5 +106,6 @@ def open_site(path: Path, now: datetime, public_url: str = "") -> Iterator[Site]
     body, documents = _seeded(now)
     path.write_bytes(body)
     state = State.at(path)
-    yield Site(state, FakeStore(documents), Clock(now), public_url)
+    shelf = Shelf(folder=path.with_name("attachments"), max_bytes=200_000, per_ticket=4)
+    yield Site(state, FakeStore(documents), Clock(now), public_url, shelf)
     state.close()

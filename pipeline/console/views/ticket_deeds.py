@@ -10,10 +10,11 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
+from pipeline.console.uploads import given
 from pipeline.console.views.tickets import shown
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError
-from pipeline.tickets import facts, incident, life
+from pipeline.tickets import attachments, facts, incident, life
 from pipeline.tickets.deeds import Outcome, Request
 
 Deed = Callable[[Request], Outcome]
@@ -27,7 +28,7 @@ def _do(visit: Visit, notice: str, deed: Deed, *, fresh: bool = True) -> Respons
     try:
         outcome = deed(request)
     except (ConflictError, UsageError) as error:
-        return shown(visit, 422 if isinstance(error, UsageError) else error.http_status, error)
+        return shown(visit, 422 if error.http_status == 400 else error.http_status, error)
     except NotFoundError as error:
         if error.got in ("", number):
             raise  # the ticket itself
@@ -78,7 +79,16 @@ def wait(visit: Visit) -> Response:
 
 
 def comment(visit: Visit) -> Response:
-    text = visit.field("text")
+    text, files = visit.field("text"), given(visit.form, "file")
+    if files:
+        return _do(
+            visit,
+            "commented",
+            lambda asked: attachments.attach(
+                visit.state, asked, visit.console.shelf, files, text=text, now=visit.now
+            ),
+            fresh=False,
+        )
     return _do(
         visit,
         "commented",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 from sqlalchemy import select
 from sqlalchemy.orm import Session as Db
 from starlette.responses import Response
@@ -19,6 +21,8 @@ from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Actor
 from pipeline.model.tickets import ClosingReason, TicketStatus, Tlp
 from pipeline.state.tables.access import Person
+from pipeline.tickets.attachments import fetch
+from pipeline.tickets.deeds import Request
 from pipeline.tickets.evidence import canonical, evidence
 from pipeline.tickets.filters import Filters
 from pipeline.tickets.packs import sign_words, standing
@@ -149,7 +153,15 @@ def shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
         people = person_names(
-            db, {ticket.owner, *ticket.checks.values()} | {one["by"] for one in view.history}
+            db,
+            {ticket.owner, *ticket.checks.values()}
+            | {one["by"] for one in (*view.history, *map(msgspec.structs.asdict, view.files))}
+            | {
+                f"person:{who}"
+                for one in view.history
+                for who in one["detail"].get("to", ())
+                if one["what"] == "noticed"
+            },
         )
         others = workers(db, visit.actor) if visit.may("ticket.assign") else {}
     policies = standing()
@@ -174,6 +186,8 @@ def shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
         legal=policies.legal_clock,
         key=new_secret(),
         mine=ticket.owner == me,
+        shelf=visit.console.shelf,
+        asked_of_us=visit.actor.role == "officer" and ticket.waiting_for == "agency",
         open=ticket.closed is None,
         typed={
             name: visit.field(name) for name in ("note", "reason", "text", "duplicate_of", "into")
@@ -202,6 +216,21 @@ def export(visit: Visit) -> Response:
         canonical(body) + "\n",
         media_type="application/json",
         headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
+
+
+def download(visit: Visit) -> Response:
+    """A file as bytes without a meaning: no browser shows or runs it here, whatever it holds."""
+    request = Request(actor=visit.actor, ticket=visit.request.path_params["number"])
+    one, body = fetch(visit.state, request, visit.console.shelf, visit.request.path_params["file"])
+    plain = one.name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "_")
+    return Response(
+        body,
+        media_type="application/octet-stream",
+        headers={
+            "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(one.name, safe='')}",
+            "Content-Security-Policy": "default-src 'none'; sandbox",
+        },
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pipeline.state.tables import (
     access,
+    desk,
     detection,
     intake,
     lake,
@@ -13,4 +14,14 @@ from pipeline.state.tables import (
     tickets,
 )
 
-__all__ = ["access", "detection", "intake", "lake", "operation", "register", "rules", "tickets"]
+__all__ = [
+    "access",
+    "desk",
+    "detection",
+    "intake",
+    "lake",
+    "operation",
+    "register",
+    "rules",
+    "tickets",
+]

@@ -15,7 +15,8 @@ class Agency(Base):
     """A department, ward, commune or city company; `soc` is the centre itself.
 
     `drill` marks a rehearsal's agency: never in mirrors, legal clocks or statistics.
-    `level` is the highest system level (1-5) of the agency, 0 where none is recorded.
+    `level` is the highest system level (1-5) of the agency, 0 where none is recorded. `assets` is a hash of
+    what it has in `asset`.
     """
 
     __tablename__ = "agency"
@@ -25,6 +26,7 @@ class Agency(Base):
     name_en: Mapped[str]
     kind: Mapped[str] = mapped_column(String(32), default="")
     level: Mapped[int] = mapped_column(default=0)
+    assets: Mapped[str] = mapped_column(String(32), default="")
     drill: Mapped[bool] = mapped_column(default=False)
     valid_from: Mapped[datetime]
     valid_to: Mapped[datetime | None]
@@ -103,3 +105,53 @@ class SourceSeen(Base):
     last_received: Mapped[datetime | None]
     last_event: Mapped[datetime | None]
     counters: Mapped[dict[str, Any]] = mapped_column(default=dict)
+
+
+class Asset(Base):
+    """What an agency owns and how much hangs on it. `kind`: address (an address or a range), host, user;
+    `pattern` may hold ``*`` for a host or a user. `criticality` from 1 to 5."""
+
+    __tablename__ = "asset"
+    __table_args__ = (UniqueConstraint("agency", "kind", "pattern"),)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    agency: Mapped[str] = mapped_column(ForeignKey("agency.id"))
+    kind: Mapped[str] = mapped_column(String(8))
+    pattern: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str]
+    system: Mapped[str] = mapped_column(default="")
+    criticality: Mapped[int]
+
+
+class SourceHour(Base):
+    """What a source sent in one hour of the clock: the rhythm that its silence is measured against.
+
+    `received` and `repeated` as its collectors counted, `failures` records that could not be read, `late`
+    seconds that its newest event was old when it came, at the most.
+    """
+
+    __tablename__ = "source_hour"
+    __table_args__ = (Index("ix_source_hour_hour", "hour"),)
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    hour: Mapped[datetime] = mapped_column(primary_key=True)
+    received: Mapped[int] = mapped_column(default=0)
+    repeated: Mapped[int] = mapped_column(default=0)
+    failures: Mapped[int] = mapped_column(default=0)
+    late: Mapped[int] = mapped_column(default=0)
+
+
+class SourceWatch(Base):
+    """How far the counters of a source have been read, and which of its conditions have a ticket.
+
+    `counted`: counter → value at the last look; `open`: condition → ticket; `since`: condition → when it was
+    first seen.
+    """
+
+    __tablename__ = "source_watch"
+
+    source: Mapped[str] = mapped_column(String(64), primary_key=True)
+    at: Mapped[datetime]
+    counted: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    open: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    since: Mapped[dict[str, Any]] = mapped_column(default=dict)

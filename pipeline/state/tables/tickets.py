@@ -18,7 +18,8 @@ class Ticket(Base):
     seen; `findings` and `rules` say how many it holds. `kind`: detection, storm (findings of one rule
     at one agency beyond a rate), health. `apart`: taken out of another by hand, so that grouping joins
     it to none again. `severity_by` is who set the severity by hand, empty where its findings say it.
-    `signs` are what people have seen of the incident (keys of the policy packs: serious, …); `checks`
+    `asset` is the name of the agency's asset that the entity is, `criticality` how much hangs on it (0: none
+    is known). `signs` are what people have seen of the incident (keys of the policy packs: serious, …); `checks`
     maps done steps of the checklist to who did them. `due`, `due_what` and `alert` (warned, breached)
     are of its most pressing clock.
     """
@@ -64,6 +65,8 @@ class Ticket(Base):
     severity_rank: Mapped[int]
     severity_by: Mapped[str] = mapped_column(String(96), default="")
     priority: Mapped[int] = mapped_column(default=0)
+    asset: Mapped[str] = mapped_column(default="")
+    criticality: Mapped[int] = mapped_column(default=0)
     status: Mapped[str] = mapped_column(String(16))
     owner: Mapped[str] = mapped_column(String(64), default="")
     owner_until: Mapped[datetime | None]

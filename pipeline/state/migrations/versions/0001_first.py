@@ -29,6 +29,7 @@ def upgrade() -> None:
         sa.Column("name_en", sa.String(), nullable=False),
         sa.Column("kind", sa.String(length=32), nullable=False),
         sa.Column("level", sa.BigInteger(), nullable=False),
+        sa.Column("assets", sa.String(length=32), nullable=False),
         sa.Column("drill", sa.Boolean(), nullable=False),
         sa.Column("valid_from", sa.BigInteger(), nullable=False),
         sa.Column("valid_to", sa.BigInteger(), nullable=True),
@@ -445,6 +446,19 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("node", "first", name=op.f("pk_settlement")),
     )
     op.create_table(
+        "source_hour",
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("hour", sa.BigInteger(), nullable=False),
+        sa.Column("received", sa.BigInteger(), nullable=False),
+        sa.Column("repeated", sa.BigInteger(), nullable=False),
+        sa.Column("failures", sa.BigInteger(), nullable=False),
+        sa.Column("late", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("source", "hour", name=op.f("pk_source_hour")),
+    )
+    with op.batch_alter_table("source_hour", schema=None) as batch_op:
+        batch_op.create_index("ix_source_hour_hour", ["hour"], unique=False)
+
+    op.create_table(
         "source_seen",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
@@ -457,6 +471,15 @@ def upgrade() -> None:
     with op.batch_alter_table("source_seen", schema=None) as batch_op:
         batch_op.create_index("ix_source_seen_source_node", ["source", "node"], unique=True)
 
+    op.create_table(
+        "source_watch",
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("counted", sa.JSON(), nullable=False),
+        sa.Column("open", sa.JSON(), nullable=False),
+        sa.Column("since", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("source", name=op.f("pk_source_watch")),
+    )
     op.create_table(
         "superseded",
         sa.Column("event", sa.String(length=32), nullable=False),
@@ -479,6 +502,8 @@ def upgrade() -> None:
         sa.Column("severity_rank", sa.BigInteger(), nullable=False),
         sa.Column("severity_by", sa.String(length=96), nullable=False),
         sa.Column("priority", sa.BigInteger(), nullable=False),
+        sa.Column("asset", sa.String(), nullable=False),
+        sa.Column("criticality", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("owner", sa.String(length=64), nullable=False),
         sa.Column("owner_until", sa.BigInteger(), nullable=True),
@@ -537,6 +562,37 @@ def upgrade() -> None:
         sa.Column("dropped", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_watch_list")),
     )
+    op.create_table(
+        "asset",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("pattern", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("system", sa.String(), nullable=False),
+        sa.Column("criticality", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["agency"], ["agency.id"], name=op.f("fk_asset_agency")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_asset")),
+        sa.UniqueConstraint("agency", "kind", "pattern", name=op.f("uq_asset_agency_kind_pattern")),
+    )
+    op.create_table(
+        "attachment",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("by", sa.String(length=96), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("gone", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_attachment_ticket")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_attachment")),
+    )
+    with op.batch_alter_table("attachment", schema=None) as batch_op:
+        batch_op.create_index("ix_attachment_sha256", ["sha256"], unique=False)
+        batch_op.create_index(batch_op.f("ix_attachment_ticket"), ["ticket"], unique=False)
+
     op.create_table(
         "dead_letter",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -609,6 +665,40 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_match_blob_created"), ["created"], unique=False)
         batch_op.create_index("ix_match_blob_last_time", ["last_time"], unique=False)
 
+    op.create_table(
+        "notice",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("person", sa.String(length=64), nullable=False),
+        sa.Column("cause", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("detail", sa.JSON(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("page", sa.Boolean(), nullable=False),
+        sa.Column("seen", sa.BigInteger(), nullable=True),
+        sa.Column("mail", sa.String(length=8), nullable=False),
+        sa.Column("mail_due", sa.BigInteger(), nullable=True),
+        sa.Column("mail_tries", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["person.id"], name=op.f("fk_notice_person")),
+        sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_notice_ticket")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
+        sa.UniqueConstraint("person", "cause", name=op.f("uq_notice_person_cause")),
+    )
+    with op.batch_alter_table("notice", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_notice_at"), ["at"], unique=False)
+        batch_op.create_index("ix_notice_mail_mail_due", ["mail", "mail_due"], unique=False)
+        batch_op.create_index("ix_notice_person_seen", ["person", "seen"], unique=False)
+        batch_op.create_index(batch_op.f("ix_notice_ticket"), ["ticket"], unique=False)
+
+    op.create_table(
+        "notice_wish",
+        sa.Column("person", sa.String(length=64), nullable=False),
+        sa.Column("on_duty", sa.Boolean(), nullable=False),
+        sa.Column("mail", sa.String(length=254), nullable=False),
+        sa.Column("ways", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["person"], ["person.id"], name=op.f("fk_notice_wish_person")),
+        sa.PrimaryKeyConstraint("person", name=op.f("pk_notice_wish")),
+    )
     op.create_table(
         "outbox",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
