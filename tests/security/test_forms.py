@@ -91,7 +91,7 @@ def test_a_form_too_large_or_of_another_kind_is_refused(site: Site) -> None:
     browser = site.signed("an")
     big = browser.client.post("/tickets/1/comment", data={"text": "x" * MAX_BODY})
     assert big.status_code == 413
-    parts = browser.client.post("/tickets/1/comment", files={"text": b"x"})
+    parts = browser.client.post("/tickets/1/claim", files={"text": b"x"})
     assert parts.status_code == 415
     assert browser.client.put("/tickets/1/comment", content=b"").status_code == 405
     assert browser.client.request("DELETE", "/tickets/1").status_code == 405
