@@ -117,6 +117,25 @@ RUN_KINDS: Final[Mapping[str, str]] = {
     "scheduled": _("Scheduled"),
     "backfill": _("Backfill"),
 }
+GAPS: Final[Mapping[str, str]] = {
+    "pending": _("waits to be evaluated"),
+    "failed": _("its run failed"),
+    "cannot_fire": _("the rule could not fire here"),
+    "other_revision": _("another revision of the rule ran"),
+    "not_active": _("the rule was not active"),
+}
+RESTS: Final[Mapping[str, str]] = {
+    "to come": _("to come"),
+    "now": _("now"),
+    "over": _("over"),
+    "cancelled": _("cancelled"),
+}
+LIST_KINDS: Final[Mapping[str, str]] = {
+    "address": _("Addresses"),
+    "hash": _("Hashes"),
+    "domain": _("Domains"),
+    "text": _("Words"),
+}
 SOURCE_STATES: Final[Mapping[str, str]] = {
     "draft": _("Draft"),
     "published": _("Published"),
@@ -156,6 +175,9 @@ NOTICES: Final[Mapping[str, str]] = {
     "merged": _("The ticket is merged."),
     "unmerged": _("The ticket stands by itself again."),
     "saved": _("The change is saved."),
+    "unchanged": _("Nothing was different: the list stays as it was."),
+    "paused": _("The schedule is paused."),
+    "resumed": _("The schedule goes on where it stopped."),
     "notified": _("The notice is recorded."),
     "handed_over": _("The shift is handed over."),
     "password": _("Your password is set. Other sessions of yours have ended."),

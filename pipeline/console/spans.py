@@ -51,8 +51,8 @@ class Span:
 
 def span(preset: str, start: str, stop: str, *, now: datetime) -> Span:
     if start or stop:
-        end = _read(stop) if stop else now
-        begin = _read(start) if start else end - PRESETS[DEFAULT]
+        end = city_time(stop) if stop else now
+        begin = city_time(start) if start else end - PRESETS[DEFAULT]
         if begin >= end:
             raise UsageError("the time range is empty", got=f"{start} to {stop}")
         return Span("", begin, end, _step(end - begin))
@@ -63,7 +63,8 @@ def span(preset: str, start: str, stop: str, *, now: datetime) -> Span:
     return Span(chosen, now - length, now, _step(length))
 
 
-def _read(text: str) -> datetime:
+def city_time(text: str) -> datetime:
+    """What ``<input type="datetime-local">`` sends: a time of the city's clock, in UTC."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:

@@ -42,6 +42,9 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "service": labels.SERVICE,
     "factor": labels.FACTORS,
     "notice_kind": labels.NOTICE_KINDS,
+    "gap": labels.GAPS,
+    "rest": labels.RESTS,
+    "list_kind": labels.LIST_KINDS,
 }
 
 

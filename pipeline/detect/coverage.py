@@ -152,14 +152,7 @@ def coverage_of(
             for c in session.scalars(sa.select(Cursor).where(Cursor.schedule == schedule))
         }
         rests = resting(session, schedule, now) if now is not None else ""
-        failed = list(
-            session.scalars(
-                sa.select(Run)
-                .where(Run.schedule == schedule, Run.status == "failed")
-                .order_by(Run.started.desc())
-                .limit(200)
-            )
-        )
+        failed = _failed(session, schedule)
     evaluated: list[Evaluated] = []
     gaps: list[Gap] = []
     for node in sorted({*watermark, *(i.node for i in intervals)}):
@@ -177,6 +170,46 @@ def coverage_of(
                 rests=rests,
             )
     return Answer(rule, wanted, tuple(evaluated), tuple(gaps))
+
+
+def waiting_of(
+    state: State, watermark: Mapping[str, int], schedule: str, *, now: datetime
+) -> tuple[Gap, ...]:
+    """What a schedule has not evaluated of what is settled, whatever the rule, and why."""
+    with state.read() as session:
+        intervals = list(
+            session.scalars(
+                sa.select(Coverage)
+                .where(Coverage.schedule == schedule)
+                .order_by(Coverage.node, Coverage.first)
+            )
+        )
+        cursors = {
+            c.node: c.position
+            for c in session.scalars(sa.select(Cursor).where(Cursor.schedule == schedule))
+        }
+        rests = resting(session, schedule, now)
+        failed = _failed(session, schedule)
+    gaps: list[Gap] = []
+    for node, upto in sorted(watermark.items()):
+        ran = [(i.first, i.last) for i in intervals if i.node == node]
+        for first, last in _complement(ran, upto):
+            gaps += _explain(
+                Gap(node, first, last, "not_active"),
+                cursor=cursors.get(node, 0), others=(), stood={}, failed=failed, rests=rests,
+            )  # fmt: skip
+    return tuple(gaps)
+
+
+def _failed(session: Session, schedule: str) -> list[Run]:
+    return list(
+        session.scalars(
+            sa.select(Run)
+            .where(Run.schedule == schedule, Run.status == "failed")
+            .order_by(Run.started.desc())
+            .limit(200)
+        )
+    )
 
 
 def _unfit(session: Session, rule: str, rulesets: set[str]) -> dict[str, tuple[Reason, str]]:

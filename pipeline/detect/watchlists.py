@@ -34,7 +34,7 @@ from pipeline.model.errors import (
 from pipeline.model.ids import new_id
 from pipeline.model.scope import Actor
 from pipeline.state.state import State, next_number
-from pipeline.state.tables.rules import WatchChange, WatchList, WatchValue
+from pipeline.state.tables.rules import RuleRevision, RuleRow, WatchChange, WatchList, WatchValue
 
 KINDS: Final = ("address", "hash", "domain", "text")
 MAX_VALUES: Final = 50_000
@@ -61,6 +61,16 @@ class ListValue(msgspec.Struct, frozen=True):
     note: str
     by: str
     added: datetime
+
+
+class ListChange(msgspec.Struct, frozen=True):
+    """Which values came and went, by whom and why."""
+
+    added: tuple[str, ...]
+    removed: tuple[str, ...]
+    note: str
+    by: str
+    at: datetime
 
 
 def change_list(
@@ -150,6 +160,35 @@ def list_values(state: State, actor: Actor, name: str) -> list[ListValue]:
     with state.read() as session:
         _living(session, name)
         return [ListValue(v.value, v.note, v.by, v.added) for v in session.scalars(query)]
+
+
+def list_changes(state: State, actor: Actor, name: str, *, limit: int = 20) -> list[ListChange]:
+    """The newest changes of a list, a dropped one's too."""
+    require(actor, "watchlist.read", None)
+    query = (
+        sa.select(WatchChange)
+        .where(WatchChange.of == name)
+        .order_by(WatchChange.id.desc())
+        .limit(limit)
+    )
+    with state.read() as session:
+        return [
+            ListChange(tuple(c.added), tuple(c.removed), c.note, c.by, c.at)
+            for c in session.scalars(query)
+        ]
+
+
+def rules_asking(state: State, actor: Actor, name: str) -> list[tuple[str, str]]:
+    """Id and title of the living rules whose text names the list."""
+    require(actor, "watchlist.read", None)
+    query = (
+        sa.select(RuleRow.id, RuleRevision.title)
+        .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
+        .where(RuleRow.retired.is_(None), RuleRevision.text.contains(f"%{name}%", autoescape=True))
+        .order_by(RuleRevision.title)
+    )
+    with state.read() as session:
+        return [(row.id, row.title) for row in session.execute(query)]
 
 
 def placeholders(state: State) -> dict[str, tuple[str, ...]]:

@@ -39,6 +39,8 @@ WORDS = {
 }
 
 
+RULE = "00000001-7c1e-4a5b-9d2f-000000000000"
+DETECTION = ("/runs/r7", "/schedules", f"/coverage?rule={RULE}", "/watchlists/scanners")
 OTHER = Actor("person", "quan", "administrator", Scope.everything())
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -143,6 +145,11 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/search?q=nginx",
         "/sources",
         "/runs",
+        "/runs/r7",
+        "/schedules",
+        f"/coverage?rule={RULE}",
+        "/watchlists",
+        "/watchlists/scanners",
         "/rules",
         "/account",
     ],
@@ -168,7 +175,15 @@ def test_nothing_is_wider_than_a_phone(browser: Browser, site: Site, address: st
     with opened(browser) as (page, _):
         come_in(page, site, address, "quan")
         page.set_viewport_size({"width": 390, "height": 800})
-        for path in ("/tickets", "/tickets/5", "/figures", "/search?q=nginx", "/sources", "/runs"):
+        for path in (
+            "/tickets",
+            "/tickets/5",
+            "/figures",
+            "/search?q=nginx",
+            "/sources",
+            "/runs",
+            *DETECTION,
+        ):
             page.goto(f"{address}{path}")
             assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 

@@ -19,7 +19,16 @@ from pipeline.console.visit import local
 from pipeline.model.scope import OPERATOR
 
 POSTS = [page.path for page in PAGES if page.method == "POST"]
-FILLED = {"number": "1", "secret": "x" * 43}
+FILLED = {
+    "number": "1",
+    "secret": "x" * 43,
+    "schedule": "main",
+    "rest": "m1",
+    "name": "scanners",
+    "rule": "00000001-7c1e-4a5b-9d2f-000000000000",
+    "exception": "e0000000-0000-4000-8000-000000000000",
+    "job": "j1",
+}
 
 
 @pytest.fixture
@@ -112,6 +121,7 @@ def test_every_answer_wears_the_headers(site: Site) -> None:
 
 def test_no_page_holds_what_the_policy_forbids(site: Site) -> None:
     pages = ["/sign-in", "/tickets", "/tickets/1", "/tickets/5", "/search?q=nginx", "/sources"]
+    pages += ["/schedules", "/coverage", "/watchlists", "/watchlists/scanners", "/runs/r3"]
     pages += ["/runs", "/rules", "/people", "/account", "/sources/so-tai-chinh-linux_auth"]
     browser = site.signed("quan")
     for path in pages:

@@ -39,9 +39,17 @@ FIELDS = {
     "/views": {"name": "ca đêm", "at_least": "high"},
     "/views/drop": {"name": "ca đêm"},
     "/hand-over": {"text": "lời"},
+    "/schedules/{schedule}/pause": {"reason": "lời"},
+    "/schedules/{schedule}/resume": {},
+    "/maintenance": {"ends": "2026-11-25T10:00", "reason": "lời"},
+    "/maintenance/{rest}/cancel": {},
+    "/watchlists": {"name": "known_c2", "kind": "address", "values": "192.0.2.7"},
+    "/watchlists/{name}": {"values": "192.0.2.7", "note": "lời"},
+    "/watchlists/{name}/drop": {"note": "lời"},
 }
 # What the page answers when the deed is permitted but does not fit the ticket's state (a free ticket
 # cannot be begun): it has passed every check that this test is about.
+RULE = f"{1:08x}-7c1e-4a5b-9d2f-000000000000"
 OUT_OF_STATE = (409, 422)
 ABOUT = re.compile(r"\{(number|event|source)\}")
 GUARDED = [page for page in PAGES if page.permission not in (PUBLIC, SIGNED)]
@@ -65,7 +73,12 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("{event}", event["event.id"])
         .replace("{source}", f"{agency}-{'windows' if agency == OWN else 'zimbra'}")
         .replace("/figures.csv", "/figures.csv?table=rules")
-        .replace("{rule}", f"{1:08x}-7c1e-4a5b-9d2f-000000000000")
+        .replace("/coverage.csv", f"/coverage.csv?rule={RULE}&agency={OWN}")
+        .replace("{run}", "r3")
+        .replace("{schedule}", "main")
+        .replace("{rest}", "m1")
+        .replace("{name}", "scanners")
+        .replace("{rule}", RULE)
     )
 
 
@@ -120,6 +133,9 @@ def test_lists_of_an_officer_hold_nothing_of_another_agency(site: Site) -> None:
         "/search?q=nginx&range=30d",
         "/sources",
         "/runs",
+        "/runs/r3",
+        f"/coverage?rule={RULE}",
+        f"/coverage.csv?rule={RULE}",
         "/rules",
         "/rules/00000003-7c1e-4a5b-9d2f-000000000000",
         "/account",

@@ -86,7 +86,7 @@ class FakeStore:
         return []
 
     def watermark(self) -> dict[str, int]:
-        return {}
+        return {"collect-1": 61_340}
 
     def health(self) -> Health:
         return Health("ok")

@@ -13,11 +13,19 @@ from typing import Any
 from support.fake_store import FakeStore
 
 from pipeline.access import beginning, people, sessions
+from pipeline.detect.watchlists import change_list
 from pipeline.model.clock import to_iso, to_micros
 from pipeline.model.detections import Level
 from pipeline.model.scope import OPERATOR
 from pipeline.state.state import State
-from pipeline.state.tables.detection import Coverage, Cursor, FindingRow, Run, ScheduleRow
+from pipeline.state.tables.detection import (
+    Coverage,
+    Cursor,
+    FindingRow,
+    Maintenance,
+    Run,
+    ScheduleRow,
+)
 from pipeline.state.tables.intake import DeadLetterRow, Node, Settlement
 from pipeline.state.tables.operation import Pulse
 from pipeline.state.tables.register import (
@@ -69,6 +77,7 @@ def seed(state: State, now: datetime) -> FakeStore:
         people.add(state, OPERATOR, person=person, name=name, role=role, agencies=agencies, now=now)
     _sources(state, now)
     _runs(state, now)
+    _lists(state, now)
     with state.begin() as db:
         for number, story in enumerate(STORIES, 1):
             db.add_all(_story(number, *story, now=now, documents=documents))
@@ -95,9 +104,9 @@ def _story(
     now: datetime,
     documents: list[dict[str, Any]],
 ) -> list[Any]:
-    rule = f"{number:08x}-7c1e-4a5b-9d2f-000000000000"
+    rule = _rule(number)
     text = _rule_text(rule, title, level, product)
-    revision = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    revision = _revision(text)
     last = now - timedelta(minutes=minutes)
     first = last - timedelta(seconds=37 * (count - 1))
     samples = []
@@ -153,6 +162,22 @@ COMMANDS = (
     r"vssadmin.exe delete shadows /all /quiet",
     r"cmd.exe /c whoami /priv > C:\inetpub\wwwroot\tmp\o.txt",
 )
+
+
+def _rule(number: int) -> str:
+    return f"{number:08x}-7c1e-4a5b-9d2f-000000000000"
+
+
+def _revision(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def _revisions() -> list[str]:
+    """Those of all stories: the rule set of the runs has them."""
+    return [
+        _revision(_rule_text(_rule(number), title, level, product))
+        for number, (title, level, product, *_) in enumerate(STORIES, 1)
+    ]
 
 
 def _rule_text(rule: str, title: str, level: str, product: str) -> str:
@@ -285,11 +310,26 @@ def _sources(state: State, now: datetime) -> None:
                 )
 
 
+def _lists(state: State, now: datetime) -> None:
+    """A watch-list, and a span of maintenance that is still to come."""
+    change_list(
+        state, OPERATOR, "scanners", kind="address", note="máy quét được phép",
+        add=["192.0.2.10", "192.0.2.11", "198.51.100.0/28"], now=now - timedelta(days=3),
+    )  # fmt: skip
+    with state.begin() as db:
+        db.add(
+            Maintenance(
+                id="m1", schedule="", starts=now + timedelta(hours=5), ends=now + timedelta(hours=6),
+                reason="thay ổ đĩa", by="person:quan", declared=now, cancelled=None,
+            )
+        )  # fmt: skip
+
+
 def _runs(state: State, now: datetime) -> None:
     ruleset = "5f0c1a9e77b24d0e8a3c6f1122334455"
     with state.begin() as db:
         db.add(ScheduleRow(name="main", interval=3.0, changed=now))
-        db.add(Ruleset(hash=ruleset, members=[], taxonomy="t", added=now))
+        db.add(Ruleset(hash=ruleset, members=_revisions(), taxonomy="t", added=now))
         db.add(Cursor(schedule="main", node="collect-1", position=61_200))
         db.add(
             Settlement(

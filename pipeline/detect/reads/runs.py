@@ -107,13 +107,21 @@ class AlarmLine:
 
 
 def run_lines(
-    state: State, actor: Actor, *, limit: int = 50, after: str | None = None, status: str = ""
+    state: State,
+    actor: Actor,
+    *,
+    limit: int = 50,
+    after: str | None = None,
+    status: str = "",
+    kind: str = "",
+    schedule: str = "",
 ) -> list[RunLine]:
     """The newest runs; `after` is the id of the last one of the page before."""
     whole = scope_for(actor, "run.read").agencies is None
     query = select(Run).order_by(Run.started.desc(), Run.id.desc()).limit(limit)
-    if status:
-        query = query.where(Run.status == status)
+    for column, value in ((Run.status, status), (Run.kind, kind), (Run.schedule, schedule)):
+        if value:
+            query = query.where(column == value)
     with state.read() as db:
         if after:
             last = db.get(Run, after)
