@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +14,7 @@ import typer
 from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
 from pipeline.cli.output import safe, show_list, show_one
+from pipeline.cli.progress import bar
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
@@ -65,7 +64,7 @@ def backup(
 
     now = utc_now()
     file = target / file_name(now) if target.is_dir() else target
-    with opened(home) as here, _bar() as progress:
+    with opened(home) as here, bar("B") as progress:
         done = back_up(here, file, now=now, progress=progress)
     _show(done, as_json=as_json, what="the backup lacks")
 
@@ -79,7 +78,7 @@ def restore(
     from pipeline.serve.backup import restore as restore_
     from pipeline.serve.installation import home_folder
 
-    with _bar() as progress:
+    with bar("B") as progress:
         done = restore_(file, home_folder(home), environ=dict(os.environ), progress=progress)
     _show(done, as_json=as_json, what="the restored home lacks")
 
@@ -200,16 +199,3 @@ def _show(done: Report, *, as_json: bool, what: str) -> None:
         sys.stderr.write(f"thapcanh: {note}\n")
     if done.missing:
         raise RefusedError(f"{what}:\n  " + "\n  ".join(done.missing))
-
-
-@contextmanager
-def _bar() -> Iterator[Callable[[int, int], None]]:
-    from tqdm import tqdm
-
-    with tqdm(unit="B", unit_scale=True, disable=not sys.stderr.isatty(), file=sys.stderr) as shown:
-
-        def progress(done: int, total: int) -> None:
-            shown.total = total or None
-            shown.update(done - shown.n)
-
-        yield progress

@@ -30,6 +30,7 @@ from pipeline.cli import (
     rules,
     schedules,
     serve,
+    state,
     store,
     watchlists,
 )
@@ -57,6 +58,7 @@ for part in (
     rules,
     schedules,
     serve,
+    state,
     store,
     watchlists,
 ):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from pipeline.model.errors import UsageError
+from pipeline.model.errors import ConflictError, UsageError
 from pipeline.state import tables as _tables  # noqa: F401 - registers the tables
 from pipeline.state.base import Base
 from pipeline.state.state import State, take_turn
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 METADATA = Base.metadata
 FOLDER = Path(__file__).parent / "migrations"
 FIRST = "0001"
+MOVING = "moving"
+"""A table that only a state has to which another is being copied (`moving`): nobody may work on it."""
 
 
 def _config(connection: sa.Connection | None = None) -> Config:
@@ -61,6 +63,12 @@ def upgrade(state: State) -> None:
     have = current(state)
     if have == _newest_by_name():
         return
+    if sa.inspect(state.engine).has_table(MOVING):
+        raise ConflictError(
+            "a state was being copied to this database, and not to its end",
+            where=state.engine.url.render_as_string(),
+            remedy="do thapcanh state copy again: it goes on",
+        )
     refuse_newer(have, state.engine.url.render_as_string(hide_password=True))
     from alembic import command
 
@@ -68,6 +76,13 @@ def upgrade(state: State) -> None:
     with state.engine.execution_options(sqlite_begin="IMMEDIATE").begin() as connection:
         take_turn(connection)
         command.upgrade(_config(connection), "head")
+
+
+def stamp(connection: sa.Connection) -> None:
+    """Say of tables that were made from the code as it is that they are at `newest()`."""
+    from alembic import command
+
+    command.stamp(_config(connection), "head")
 
 
 def _newest_by_name() -> str:
