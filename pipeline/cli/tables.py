@@ -67,8 +67,9 @@ def wrap(text: str, room: int) -> list[str]:
             word = word[len(head) :]  # noqa: PLW2901 - what is left of it
         lines.append(word)
     if len(lines) > MOST_LINES:
-        last = lines[MOST_LINES - 1]
-        return [*lines[: MOST_LINES - 1], _head(last, room - 1) + "…"]
+        last = _head(lines[MOST_LINES - 1], room - 1)
+        fits = width_of(last) < room  # a wide letter does not fit beside the mark in two columns
+        return [*lines[: MOST_LINES - 1], (last if fits else "") + "…"]
     return lines
 
 

@@ -6,7 +6,7 @@ import unicodedata
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline.cli.moments import moment
@@ -52,6 +52,7 @@ def test_what_takes_more_than_eight_lines_ends_visibly() -> None:
     assert wrap("x" * 100, 10) == ["x" * 10] * 7 + ["x" * 9 + "…"]
 
 
+@example("0000000\u0e5c\u0e5c0\u0e5c0", 2)
 @given(st.text(max_size=200), st.integers(2, 40))
 def test_no_line_is_wider_than_its_room_and_nothing_is_lost(text: str, room: int) -> None:
     lines = wrap(text, room)
