@@ -148,11 +148,11 @@ def _empty_from(target: State, table: sa.Table) -> None:
 
 
 def _copy(
-    origin: sa.Connection, target: State, table: sa.Table, progress: Callable[[int], None]
+    origin: sa.Connection, target: State, table: sa.Table, progress: Progress, done: int, total: int
 ) -> None:
-    rows, done = _rows(origin, table), 0
+    rows = _rows(origin, table)
     while batch := [dict(row._mapping) for row in islice(rows, _ROWS)]:
         with target.begin() as session:
             session.execute(sa.insert(table), batch)
         done += len(batch)
-        progress(done)
+        progress(done, total)
