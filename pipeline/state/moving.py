@@ -54,9 +54,7 @@ def move(source: State, target: State, progress: Progress) -> list[Copied]:
                 have = _sum(table, _rows(there.connection(), table))
             if have != wanted:
                 _empty_from(target, table)
-                _copy(
-                    origin, target, table, lambda rows, before=done: progress(before + rows, total)
-                )
+                _copy(origin, target, table, progress, done, total)
                 with target.read() as there:
                     have = _sum(table, _rows(there.connection(), table))
             if have != wanted:
