@@ -100,6 +100,12 @@ NOTICE_KINDS: Final[Mapping[str, str]] = {
     "breached": _("The time is over"),
     "health": _("A source is not well"),
 }
+WAYS: Final[Mapping[str, str]] = {
+    "none": _("not at all"),
+    "page": _("in the console"),
+    "mail": _("by mail"),
+    "both": _("in the console and by mail"),
+}
 ROLES: Final[Mapping[str, str]] = {
     "analyst": _("Analyst"),
     "officer": _("Agency officer"),
@@ -241,6 +247,8 @@ ERRORS: Final = (
     _("a view has a name"),
     _("you have as many views as one can have"),
     _("no file is chosen"),
+    _("no such way of telling"),
+    _("this is no address"),
     _("too many files at once"),
     _("the file is too large"),
     _("the files are too large"),

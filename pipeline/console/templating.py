@@ -45,6 +45,7 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "gap": labels.GAPS,
     "rest": labels.RESTS,
     "list_kind": labels.LIST_KINDS,
+    "way": labels.WAYS,
 }
 
 

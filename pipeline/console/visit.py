@@ -27,6 +27,7 @@ from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
+from pipeline.tickets.notices import unseen
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,11 @@ class Visit:
         """The address of this page, for coming back to it: a path of our own, with its query."""
         url = self.request.url
         return url.path + (f"?{url.query}" if url.query else "")
+
+    @cached_property
+    def unseen(self) -> int:
+        """How many notices the reader has not looked at."""
+        return unseen(self.state, self.actor) if self.signed else 0
 
     def query(self, name: str, default: str = "") -> str:
         return self.request.query_params.get(name, default)

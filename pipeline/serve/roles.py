@@ -86,22 +86,28 @@ def _detect(here: Installation, stop: threading.Event) -> None:
 def _tickets(here: Installation, stop: threading.Event) -> None:
     from pipeline.serve.alarm_mail import AlarmPost
     from pipeline.serve.flow_watch import HomeWatch
+    from pipeline.serve.links import console_url
+    from pipeline.serve.notice_mail import NoticePost
     from pipeline.serve.policy import ticket_policy
     from pipeline.tickets.loop import tickets_loop
 
     heart = Heart(here.state, "tickets")
     watch = HomeWatch(here)
-    post = AlarmPost(here.state, here.settings.alarms.mail)
+    mail = here.settings.alarms.mail
+    post = AlarmPost(here.state, mail)
+    notices = NoticePost(here.state, mail, console_url(here.settings.console))
 
     def beat(**said: Any) -> None:
         heart.beat(**said)
         watch.look(utc_now())
         post.look(utc_now())
+        notices.look(utc_now())
 
     tickets_loop(
         here.state,
         policy=ticket_policy(here),
         interval=here.settings.tickets.interval,
+        escalate_to=here.settings.tickets.escalate_to,
         stop=stop,
         beat=beat,
     )

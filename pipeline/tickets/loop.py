@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -26,13 +26,14 @@ def tickets_loop(
     *,
     policy: Policy = DEFAULT_POLICY,
     interval: float = 1.0,
+    escalate_to: Sequence[str] = (),
     stop: threading.Event,
     beat: Beat,
     clock: Callable[[], datetime] = utc_now,
 ) -> None:
     """Blocks until `stop`. A batch that fails is logged, alarmed and tried again."""
     troubled = False
-    rounds = Rounds(state)
+    rounds = Rounds(state, escalate_to)
     while not stop.is_set():
         try:
             grouped = tickets_once(state, now=clock(), policy=policy)

@@ -1,8 +1,8 @@
 """The end of a shift: what one tells the next, and the open tickets that go with it.
 
 In: who leaves, a note, and for their open tickets either a person who takes them on or nobody (back to the
-queue). Out: a `HandOver` row, and on each ticket a line with the note. Idempotent by key: a form that is sent
-twice hands over once.
+queue). Out: a `HandOver` row, and on each ticket a line with the note; who leaves is on duty no
+more. Idempotent by key: a form that is sent twice hands over once.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from pipeline.tickets.clocks import follow
 from pipeline.tickets.deeds import CLAIM_HOLDS, once
 from pipeline.tickets.history import record
 from pipeline.tickets.life import checked_text
+from pipeline.tickets.notices import go_off_duty
 
 MOST: Final = 200
 
@@ -70,6 +71,7 @@ def hand_over(
             detail = {"to": ticket.owner, "before": actor.name} if to else {"before": actor.name}
             record(session, ticket, "handed_over", by=actor.name, at=now, text=text, detail=detail)
             follow(session, ticket, now=now)
+        go_off_duty(session, actor)
         went = [ticket.number for ticket in mine]
         session.add(HandOver(id=new_id(), by=actor.name, at=now, text=text, tickets=went))
         return {"tickets": went}

@@ -152,6 +152,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/watchlists/scanners",
         "/rules",
         "/account",
+        "/notices",
     ],
 )
 def test_pages_are_accessible(

@@ -129,6 +129,24 @@
     show();
   });
 
+  // The browser's own notices: asked for by a button, shown once for each, however many tabs are open.
+  if ("Notification" in window) {
+    const ask = document.querySelector("[data-allow-notices]");
+    if (ask && Notification.permission === "default") {
+      ask.hidden = false;
+      ask.addEventListener("click", () => Notification.requestPermission().then(() => { ask.hidden = true; }));
+    }
+    document.addEventListener("htmx:afterSwap", (event) => {
+      const news = event.target.querySelector ? event.target.querySelector("[data-newest]") : null;
+      if (!news || Notification.permission !== "granted") return;
+      const id = Number(news.dataset.newest);
+      if (id <= Number(localStorage.getItem("told") || 0)) return;
+      localStorage.setItem("told", String(id));
+      const shown = new Notification("Tháp Canh", { body: news.dataset.said, tag: String(id) });
+      shown.onclick = () => { window.focus(); window.location.assign(news.dataset.path); };
+    });
+  }
+
   // A form is sent once, however often its button is pressed (its key would make a repeat harmless anyway).
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();

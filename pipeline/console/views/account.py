@@ -9,10 +9,11 @@ from pipeline.access.permissions import permissions_of
 from pipeline.console.cookies import LANGUAGE_COOKIE, set_cookie
 from pipeline.console.visit import Visit
 from pipeline.model.errors import UsageError
+from pipeline.tickets.notices import USUAL, WAYS, get_wish
 
 
 def page(visit: Visit) -> Response:
-    return _shown(visit)
+    return shown(visit)
 
 
 def password(visit: Visit) -> Response:
@@ -21,13 +22,13 @@ def password(visit: Visit) -> Response:
     if signed is None:
         raise UsageError("nobody is signed in")
     if first != second:
-        return _shown(visit, 422, fault="the two passwords differ")
+        return shown(visit, 422, fault="the two passwords differ")
     try:
         people.set_password(
             visit.state, signed.person.id, first, keep_session=signed.session, now=visit.now
         )
     except UsageError as error:
-        return _shown(visit, 422, fault=error.what)
+        return shown(visit, 422, fault=error.what)
     return visit.go("/account?notice=password")
 
 
@@ -43,6 +44,11 @@ def language(visit: Visit) -> Response:
     return response
 
 
-def _shown(visit: Visit, status: int = 200, fault: str = "") -> Response:
-    rights = sorted(permissions_of(visit.actor.role))
-    return visit.render("account.html", status, rights=rights, fault=fault)
+def shown(visit: Visit, status: int = 200, fault: str = "", fault_of_notices: str = "") -> Response:
+    role = visit.actor.role
+    kinds = [kind for kind in USUAL if (kind in ("asked", "health")) == (role == "officer")]
+    return visit.render(
+        "account.html", status, rights=sorted(permissions_of(role)), fault=fault,
+        fault_of_notices=fault_of_notices, wish=get_wish(visit.state, visit.actor), ways=WAYS,
+        kinds=kinds if visit.may("ticket.comment") else [],
+    )  # fmt: skip

@@ -156,12 +156,7 @@ def shown(visit: Visit, status: int = 200, error: Any = None) -> Response:
             db,
             {ticket.owner, *ticket.checks.values()}
             | {one["by"] for one in (*view.history, *map(msgspec.structs.asdict, view.files))}
-            | {
-                f"person:{who}"
-                for one in view.history
-                for who in one["detail"].get("to", ())
-                if one["what"] == "noticed"
-            },
+            | {f"person:{who}" for one in view.history for who in one["detail"].get("people", ())},
         )
         others = workers(db, visit.actor) if visit.may("ticket.assign") else {}
     policies = standing()
