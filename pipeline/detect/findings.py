@@ -70,6 +70,10 @@ class Applied(msgspec.Struct, frozen=True):
     extended: int = 0
     absorbed: int = 0
 
+    def __add__(self, other: Applied) -> Applied:
+        both = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return Applied(*(a + b for a, b in both))
+
 
 Group = tuple[str, str, str]  # rule, agency, entity
 

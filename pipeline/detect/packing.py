@@ -14,17 +14,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.correlation import NEW_VALUE, Correlation, Stored
-from pipeline.detect.stored import LATENESS, MAX_ROWS, decode, keep_piece
+from pipeline.detect.findings import lock_findings
+from pipeline.detect.stored import LATENESS, MAX_ROWS, Piece, decode, encoded, write
+from pipeline.state.state import State
 from pipeline.state.tables.detection import MatchBlob
 
 SMALL: Final = MAX_ROWS // 2
 MANY: Final = 32
 _DAY: Final = 86_400_000_000
-_ROWS_AT_ONCE: Final = 2 * MAX_ROWS  # keeps the transaction short
+_ROWS_AT_ONCE: Final = 2 * MAX_ROWS  # 8,000 of a few hundred bytes in memory
 
 
 def retention(correlations: Iterable[Correlation]) -> dict[str, timedelta]:
@@ -64,19 +67,43 @@ def prune(session: Session, correlations: Iterable[Correlation], now: datetime) 
     return len(gone)
 
 
-def pack(session: Session, correlations: Sequence[Correlation]) -> int:
-    """Make one blob of many small ones, once there are enough; how many went. Under `lock_findings`."""
+class _Packed(msgspec.Struct, frozen=True):
+    """Blobs, and what they hold in few pieces."""
+
+    blobs: dict[int, int]  # id → matches
+    pieces: tuple[Piece, ...]
+    run: str
+    created: datetime
+
+
+def pack(state: State, correlations: Sequence[Correlation]) -> int:
+    """Make one blob of many small ones, once there are enough; how many went. Read, joined and encoded
+    before the transaction that replaces them, unless another writer touched them meanwhile."""
+    with state.read() as session:
+        packed = _packed(session, correlations)
+    if not packed:
+        return 0
+    gone = 0
+    with state.begin() as session:
+        lock_findings(session)
+        for each in packed:
+            held = sa.select(MatchBlob.id, MatchBlob.rows).where(MatchBlob.id.in_(each.blobs))
+            if {row.id: row.rows for row in session.execute(held)} == each.blobs:
+                session.execute(sa.delete(MatchBlob).where(MatchBlob.id.in_(each.blobs)))
+                write(session, each.pieces, each.run, each.created)
+                gone += len(each.blobs)
+    return gone
+
+
+def _packed(session: Session, correlations: Sequence[Correlation]) -> list[_Packed]:
     small = sa.select(MatchBlob.id, MatchBlob.rules, MatchBlob.rows).where(MatchBlob.rows < SMALL)
     kept = retention(correlations)
     alike: dict[timedelta, list[tuple[int, int]]] = defaultdict(list)
     for blob in session.execute(small.order_by(MatchBlob.id)):
         life = max(kept.get(rule, LATENESS) for rule in blob.rules)
         alike[life].append((blob.id, blob.rows))
-    packed = 0
-    for blobs in alike.values():
-        if len(blobs) >= MANY:
-            packed += _join(session, blobs, _seldom(correlations))
-    return packed
+    seldom = _seldom(correlations)
+    return [_joined(session, blobs, seldom) for blobs in alike.values() if len(blobs) >= MANY]
 
 
 def _seldom(correlations: Iterable[Correlation]) -> set[str]:
@@ -96,27 +123,23 @@ def _seldom(correlations: Iterable[Correlation]) -> set[str]:
     return seldom - often
 
 
-def _join(session: Session, blobs: Sequence[tuple[int, int]], seldom: set[str]) -> int:
-    ids: list[int] = []
-    total = 0
+def _joined(session: Session, blobs: Sequence[tuple[int, int]], seldom: set[str]) -> _Packed:
+    taken: dict[int, int] = {}
     for id_, rows in blobs:
-        if total + rows > _ROWS_AT_ONCE:
+        if sum(taken.values()) + rows > _ROWS_AT_ONCE:
             break
-        ids.append(id_)
-        total += rows
-    held = session.scalars(sa.select(MatchBlob).where(MatchBlob.id.in_(ids)).order_by(MatchBlob.id))
+        taken[id_] = rows
+    held = session.scalars(
+        sa.select(MatchBlob).where(MatchBlob.id.in_(taken)).order_by(MatchBlob.id)
+    )
     found: dict[tuple[str, str], Stored] = {}
     run, created = "", None
     for blob in held:
         run, created = blob.run, blob.created if created is None else max(created, blob.created)
         found |= {(m.event, m.rule): m for m in decode(blob.body)}  # the newer of two, as when read
-        session.delete(blob)
     rows_ = thinned(sorted(found.values(), key=lambda m: (m.time, m.event, m.rule)), seldom)
     assert created is not None
-    for start in range(0, len(rows_), MAX_ROWS):
-        keep_piece(session, rows_[start : start + MAX_ROWS], run, created)
-    session.flush()
-    return len(ids)
+    return _Packed(taken, tuple(encoded(rows_)), run, created)
 
 
 def thinned(rows: Sequence[Stored], seldom: set[str]) -> list[Stored]:

@@ -25,10 +25,11 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect import coverage, leases
-from pipeline.detect.correlating import correlate, is_due
+from pipeline.detect.correlating import correlate
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_findings
 from pipeline.detect.hiding import keep_hidden
+from pipeline.detect.judging import Foreseen, foresee, is_due
 from pipeline.detect.packing import pack, prune
 from pipeline.detect.superseded import forget, superseded, take_back
 from pipeline.detect.window import Slice, Tallies, next_window, slices
@@ -134,6 +135,7 @@ def run_once(
         idle = not next_window(cursors_of(session, schedule), watermark, 1)
         if idle and not is_due(session, evaluator.correlations, clock()):
             return None
+    pack(state, evaluator.correlations)
     with state.begin() as session:
         lease = leases.take(
             session, f"detect:{schedule}", holder, now=clock(), seconds=limits.lease
@@ -146,7 +148,6 @@ def run_once(
         if evaluator.correlations:
             lock_findings(session)
             prune(session, evaluator.correlations, clock())
-            pack(session, evaluator.correlations)
         if not window and not is_due(session, evaluator.correlations, clock()):
             leases.give_back(session, lease)
             return None
@@ -267,10 +268,7 @@ class _Job:
             applied = Applied()
             pieces = slices(self.window, hits, self.limits.matches, gone)
             for place, piece in enumerate(pieces, 1):
-                one = self._commit(piece, tallies, last=place == len(pieces))
-                applied = Applied(
-                    *(a + b for a, b in zip(_figures(applied), _figures(one), strict=True))
-                )
+                applied += self._commit(piece, tallies, last=place == len(pieces))
                 step("run.committed")
         except ConflictError:
             log.warning("a detection run was overtaken", extra={"run": self.run})
@@ -320,10 +318,11 @@ class _Job:
     def _commit(self, piece: Slice, tallies: Tallies, *, last: bool) -> Applied:
         tally = tallies.within(piece.spans)
         now = self.clock()
+        foreseen = self._foresee(piece, now)
         with self.state.begin() as session:
             if self.lease is not None:
                 leases.hold(session, self.lease, now=now, seconds=self.limits.lease)
-            applied = self._apply(session, piece, now)
+            applied = self._apply(session, piece, foreseen, now)
             step("run.findings")
             coverage.extend(
                 session,
@@ -347,9 +346,20 @@ class _Job:
             step("run.before_commit")
         return applied
 
-    def _apply(self, session: Session, piece: Slice, now: datetime) -> Applied:
+    def _foresee(self, piece: Slice, now: datetime) -> Foreseen | None:
+        if not self.evaluator.correlations:
+            return None
+        with self.state.read() as session:
+            return foresee(
+                session, self.evaluator.correlations, _matched(piece), self.evaluator.facts,
+                now=now, columns=self.evaluator.names,
+            )  # fmt: skip
+
+    def _apply(
+        self, session: Session, piece: Slice, foreseen: Foreseen | None, now: datetime
+    ) -> Applied:
         facts = self.evaluator.facts
-        matched = [hit for hit in piece.hits if not hit.hidden_by]
+        matched = _matched(piece)
         if len(matched) < len(piece.hits):
             lock_findings(session)
             keep_hidden(session, [hit for hit in piece.hits if hit.hidden_by], self.run)
@@ -359,7 +369,7 @@ class _Job:
             made = correlate(
                 session, self.evaluator.correlations, matched, facts, run=self.run, now=now,
                 gone=forget(session, piece.gone, self.evaluator.correlations),
-                columns=self.evaluator.names,
+                columns=self.evaluator.names, foreseen=foreseen,
             )  # fmt: skip
             withdraw(session, made.undone, facts, now=now)
             hits += [hit for hit in made.hits if hit.match.rule not in self.evaluator.silent]
@@ -376,8 +386,8 @@ class _Job:
                 leases.give_back(session, self.lease)
 
 
-def _figures(applied: Applied) -> tuple[int, ...]:
-    return (applied.matches, applied.born, applied.extended, applied.absorbed)
+def _matched(piece: Slice) -> list[Hit]:
+    return [hit for hit in piece.hits if not hit.hidden_by]
 
 
 def _place(table: Any) -> str:

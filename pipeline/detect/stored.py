@@ -27,35 +27,68 @@ MAX_BLOB: Final = 1_000_000
 MAX_ROWS: Final = 4_000
 LATENESS: Final = timedelta(days=7)
 Span = tuple[int, int]  # microseconds, both ends included
+Blob = tuple[int, int]
+"""Its id, which no other ever gets, and how many matches it holds: all that is ever done to one is to
+take some away, so that the two stand for what it holds."""
 Route = tuple[str, tuple[str, ...]]  # a rule, and fields
+Piece = tuple[tuple[Stored, ...], bytes]  # matches, and the same as a blob holds them
 
 
 def keep(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
     """Write the matches of a run."""
+    write(session, encoded(rows), run, now)
+
+
+def encoded(rows: Sequence[Stored]) -> Iterator[Piece]:
+    """The matches in as many pieces as their number and size ask for."""
     for start in range(0, len(rows), MAX_ROWS):
-        keep_piece(session, rows[start : start + MAX_ROWS], run, now)
+        yield from _pieces(tuple(rows[start : start + MAX_ROWS]))
+
+
+def _pieces(rows: tuple[Stored, ...]) -> Iterator[Piece]:
+    body = _encode(rows)
+    if len(body) <= MAX_BLOB or len(rows) == 1:
+        yield rows, body
+        return
+    middle = len(rows) // 2
+    yield from _pieces(rows[:middle])
+    yield from _pieces(rows[middle:])
+
+
+def write(session: Session, pieces: Iterable[Piece], run: str, now: datetime) -> None:
+    """Keep what was encoded. Under `lock_findings`."""
+    for rows, body in pieces:
+        session.add(
+            MatchBlob(
+                run=run,
+                rules=sorted({m.rule for m in rows}),
+                first_time=from_micros(min(m.time for m in rows)),
+                last_time=from_micros(max(m.time for m in rows)),
+                rows=len(rows),
+                body=body,
+                created=now,
+            )
+        )
     session.flush()
 
 
-def keep_piece(session: Session, rows: Sequence[Stored], run: str, now: datetime) -> None:
-    """Write them in as many blobs as their size asks for."""
-    body = _encode(rows)
-    if len(body) > MAX_BLOB and len(rows) > 1:
-        middle = len(rows) // 2
-        keep_piece(session, rows[:middle], run, now)
-        keep_piece(session, rows[middle:], run, now)
-        return
-    session.add(
-        MatchBlob(
-            run=run,
-            rules=sorted({m.rule for m in rows}),
-            first_time=from_micros(min(m.time for m in rows)),
-            last_time=from_micros(max(m.time for m in rows)),
-            rows=len(rows),
-            body=body,
-            created=now,
-        )
-    )
+def listed(session: Session, rules: Iterable[str], spans: Sequence[Span]) -> list[Blob]:
+    """The blobs that `load` would read: as long as they are the same, so are the matches."""
+    if not spans:
+        return []
+    wanted = set(rules)
+    chosen = sa.select(MatchBlob.id, MatchBlob.rows, MatchBlob.rules).where(_held(spans))
+    return [
+        (row.id, row.rows)
+        for row in session.execute(chosen.order_by(MatchBlob.id))
+        if wanted.intersection(row.rules)
+    ]
+
+
+def any_within(session: Session, spans: Sequence[Span]) -> bool:
+    """Whether any match is kept of these spans, or nearly so."""
+    query = sa.select(MatchBlob.id).limit(1)
+    return bool(spans) and session.scalar(query.where(_held(spans))) is not None
 
 
 def load(
@@ -66,33 +99,32 @@ def load(
 ) -> list[Stored]:
     """The kept matches of the rules within the spans. `groups` gives each rule's grouping fields and the
     wanted values: others may be left out."""
-    if not spans:
-        return []
-    wanted = set(rules)
-    held = sa.or_(
+    wanted, found = set(rules), list[Stored]()
+    values = (groups[0], list(groups[1])) if groups is not None else None
+    ids = [id_ for id_, _ in listed(session, wanted, spans)]
+    for start in range(0, len(ids), _AT_ONCE):
+        chosen = sa.select(MatchBlob.body).where(MatchBlob.id.in_(ids[start : start + _AT_ONCE]))
+        for body in session.scalars(chosen.order_by(MatchBlob.id)):
+            found += _decode(body, wanted, spans, values)
+    return found
+
+
+_AT_ONCE: Final = 8  # blobs of at most 1 MB
+_MAX_SPANS: Final = 50
+
+
+def _held(spans: Sequence[Span]) -> sa.ColumnElement[bool]:
+    """That a blob may hold matches of the spans; of very many, of what lies between them too."""
+    if len(spans) > _MAX_SPANS:
+        spans = [(spans[0][0], spans[-1][1])]
+    return sa.or_(
         *(
             sa.and_(
                 MatchBlob.last_time >= from_micros(first), MatchBlob.first_time <= from_micros(last)
             )
-            for first, last in spans[:_MAX_SPANS]
+            for first, last in spans
         )
     )
-    if len(spans) > _MAX_SPANS:
-        held = sa.and_(
-            MatchBlob.last_time >= from_micros(spans[0][0]),
-            MatchBlob.first_time <= from_micros(spans[-1][1]),
-        )
-    found: list[Stored] = []
-    values = (groups[0], list(groups[1])) if groups is not None else None
-    for row in session.execute(
-        sa.select(MatchBlob.rules, MatchBlob.body).where(held).order_by(MatchBlob.id)
-    ):
-        if wanted.intersection(row.rules):
-            found += _decode(row.body, wanted, spans, values)
-    return found
-
-
-_MAX_SPANS: Final = 50
 
 
 def holds(session: Session, gone: Mapping[str, int], rules: set[str]) -> set[str]:
@@ -125,17 +157,10 @@ def _near(session: Session, gone: Mapping[str, int], rules: set[str]) -> Iterato
     seen: set[int] = set()
     spans = merged((time, time) for time in gone.values())
     for start in range(0, len(spans), _MAX_SPANS):
-        held = sa.or_(
-            *(
-                sa.and_(
-                    MatchBlob.last_time >= from_micros(first),
-                    MatchBlob.first_time <= from_micros(last),
-                )
-                for first, last in spans[start : start + _MAX_SPANS]
-            )
+        chosen = sa.select(MatchBlob.id, MatchBlob.rules).where(
+            _held(spans[start : start + _MAX_SPANS])
         )
-        chosen = sa.select(MatchBlob.id, MatchBlob.rules).where(held).order_by(MatchBlob.id)
-        for id_, of_rules in session.execute(chosen).all():
+        for id_, of_rules in session.execute(chosen.order_by(MatchBlob.id)).all():
             if id_ not in seen and rules.intersection(of_rules):
                 seen.add(id_)
                 yield session.get_one(MatchBlob, id_)
@@ -150,6 +175,11 @@ def merged(spans: Iterable[Span]) -> list[Span]:
         else:
             found.append((first, last))
     return found
+
+
+def within(spans: Iterable[Span], time: int) -> bool:
+    """Whether the moment lies in one of the spans."""
+    return any(first <= time <= last for first, last in spans)
 
 
 def _schema() -> Any:
@@ -192,17 +222,19 @@ def _encode(rows: Sequence[Stored]) -> bytes:
 
 def decode(body: bytes) -> Iterator[Stored]:
     """Every match of a blob."""
+    return _rows(_opened(body))
+
+
+def _opened(body: bytes) -> Any:
     import pyarrow as pa
 
-    return _rows(pa.ipc.open_stream(body).read_all())
+    return pa.ipc.open_stream(body).read_all()
 
 
 def _rows(table: Any) -> Iterator[Stored]:
-    for row in table.to_pylist():
-        yield Stored(
-            row["rule"], row["event"].hex(), row["agency"], row["time"], row["node"], row["sequence"],
-            dict(row["values"]),
-        )  # fmt: skip
+    columns = [column.to_pylist() for column in table.select(_schema().names).columns]
+    for rule, event, agency, time, node, sequence, values in zip(*columns, strict=True):
+        yield Stored(rule, event.hex(), agency, time, node, sequence, dict(values))
 
 
 def _decode(
@@ -215,7 +247,7 @@ def _decode(
     import pyarrow.compute
 
     pc: Any = pyarrow.compute
-    table = pa.ipc.open_stream(body).read_all()
+    table = _opened(body)
     time = table.column("time")
     table = table.filter(
         pc.and_(
@@ -225,7 +257,7 @@ def _decode(
     )
     if groups is not None and table.num_rows:
         table = table.filter(_grouped(table, *groups))
-    return (m for m in _rows(table) if any(first <= m.time <= last for first, last in spans))
+    return (m for m in _rows(table) if within(spans, m.time))
 
 
 def _grouped(table: Any, routes: Sequence[Route], wanted: Sequence[tuple[str, ...]]) -> Any:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from support.correlating import correlation, oracle, stored
 
 from pipeline.detect import packing
-from pipeline.detect.correlating import correlate, is_due
+from pipeline.detect.correlating import correlate
 from pipeline.detect.correlation import NEW_VALUE, Condition, Correlation, Stored
 from pipeline.detect.findings import Hit, RuleFacts, apply_hits, lock_findings
+from pipeline.detect.judging import Foreseen, foresee, is_due
 from pipeline.detect.packing import pack
 from pipeline.detect.superseded import Gone, forget, take_back
 from pipeline.detect.withdraw import withdraw
@@ -88,24 +89,39 @@ def empty(state: State) -> None:
 
 
 def evaluate(
-    state: State, c: Correlation, matches: Sequence[Stored], now: int, gone: Sequence[Stored] = ()
+    state: State,
+    c: Correlation,
+    matches: Sequence[Stored],
+    now: int,
+    gone: Sequence[Stored] = (),
+    foreseen: Foreseen | None = None,
 ) -> None:
-    hits = [
+    hits = hits_of(matches)
+    with state.begin() as session:
+        lock_findings(session)
+        lost = [Gone(m.event, ZERO + m.time, m.node, m.sequence) for m in gone]
+        made = correlate(
+            session, [c], hits, facts(c), run="run", now=at(now), gone=forget(session, lost, [c]),
+            foreseen=foreseen,
+        )  # fmt: skip
+        withdraw(session, made.undone, facts(c), now=at(now))
+        apply_hits(session, made.hits, facts(c), run="run", now=at(now))
+        take_back(session, lost, facts(c), now=at(now))
+
+
+def foreseen_of(state: State, c: Correlation, matches: Sequence[Stored], now: int) -> Foreseen:
+    with state.read() as session:
+        return foresee(session, [c], hits_of(matches), facts(c), now=at(now))
+
+
+def hits_of(matches: Sequence[Stored]) -> list[Hit]:
+    return [
         Hit(
             Match(m.rule, "1", m.event, m.agency, "", ZERO + m.time, m.node, m.sequence),
             values=m.values,
         )
         for m in matches
     ]
-    with state.begin() as session:
-        lock_findings(session)
-        lost = [Gone(m.event, ZERO + m.time, m.node, m.sequence) for m in gone]
-        made = correlate(
-            session, [c], hits, facts(c), run="run", now=at(now), gone=forget(session, lost, [c])
-        )
-        withdraw(session, made.undone, facts(c), now=at(now))
-        apply_hits(session, made.hits, facts(c), run="run", now=at(now))
-        take_back(session, lost, facts(c), now=at(now))
 
 
 Episode = tuple[str, str, tuple[str, ...]]
@@ -182,12 +198,16 @@ def test_any_order_any_cut_and_any_clock_give_the_findings_of_the_oracle(
     empty(state)
     while left:
         size, now = random.randint(1, 6), now + random.randint(0, 30)
-        evaluate(state, c, left[:size], now)
+        foreseen = foreseen_of(state, c, left[:size], now) if random.random() < 0.7 else None
+        if random.random() < 0.4:  # another worker comes between
+            evaluate(state, c, left[size : size + 2], now + random.randint(-1, 1))
+        if random.random() < 0.2:
+            pack(state, [c])
+        evaluate(state, c, left[:size], now, foreseen=foreseen)
         left = left[size:]
         if random.random() < 0.2:
             evaluate(state, c, random.sample(rows, 1) if random.random() < 0.5 else [], now)
-            with state.begin() as session:
-                pack(session, [c])
+            pack(state, [c])
     evaluate(state, c, [], now + 1_000)
     assert held(state) == demanded(c, rows)
 
@@ -207,10 +227,11 @@ def test_what_superseded_events_had_helped_to_decide_is_decided_as_if_they_had_n
     first, last = [m for m in rows if random.random() < 0.7 or m in gone], random.randint(20, 90)
     empty(state)
     evaluate(state, c, first, last)
+    more = [m for m in rows if m not in first]
+    foreseen = foreseen_of(state, c, more, last + 1) if random.random() < 0.5 else None
     if random.random() < 0.5:
-        with state.begin() as session:
-            pack(session, [c])
-    evaluate(state, c, [m for m in rows if m not in first], last + 1, gone)
+        pack(state, [c])
+    evaluate(state, c, more, last + 1, gone, foreseen)
     evaluate(state, c, [], last + 1_000, gone)
     assert held(state) == demanded(c, [m for m in rows if m not in gone])
 

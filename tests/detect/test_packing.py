@@ -69,11 +69,9 @@ def test_many_small_blobs_become_one_and_hold_the_same(state: State) -> None:
     rows = [row(n, "b", n) for n in range(MANY)]
     for each in rows[:-1]:
         put(state, each)
-    with state.begin() as session:
-        assert pack(session, [NEW, BURST]) == 0
+    assert pack(state, [NEW, BURST]) == 0
     put(state, rows[-1])
-    with state.begin() as session:
-        assert pack(session, [NEW, BURST]) == MANY
+    assert pack(state, [NEW, BURST]) == MANY
     assert blobs(state) == [rows]
 
 

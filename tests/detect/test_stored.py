@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.orm import Session
 from support.detecting import ColumnStore, MemoryStore, PlainEvaluator, event
 from support.people import AUDITOR
 
+from pipeline.detect import packing, stored
 from pipeline.detect.active import ActiveRules
 from pipeline.detect.correlation import Condition, Correlation
 from pipeline.detect.findings import RuleFacts
@@ -83,6 +88,43 @@ def test_a_burst_spread_over_runs_is_found_when_its_last_event_comes(state: Stat
         assert len(findings(state)) == (sequence == 4)
     ((rule, entity, count, _),) = findings(state)
     assert (rule, entity, count) == ("c", "pc-1", 3 + 0)
+
+
+def test_no_stored_match_is_read_or_encoded_while_others_wait_to_write(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing, seen = [False], {True: 0, False: 0}
+    begin = State.begin
+
+    @contextmanager
+    def told(self: State) -> Iterator[Session]:
+        with begin(self) as session:
+            writing[0] = True
+            try:
+                yield session
+            finally:
+                writing[0] = False
+
+    def counted(work: Callable[[Any], Any]) -> Callable[[Any], Any]:
+        def count(given: Any) -> Any:
+            seen[writing[0]] += 1
+            return work(given)
+
+        return count
+
+    monkeypatch.setattr(State, "begin", told)
+    monkeypatch.setattr(stored, "_opened", counted(stored._opened))
+    monkeypatch.setattr(stored, "_encode", counted(stored._encode))
+    monkeypatch.setattr(packing, "MANY", 5)
+    store = MemoryStore()
+    for sequence in range(1, 13):
+        store.add(event(sequence, time=100 + sequence))
+        run(state, store)
+    assert [count for _, _, count, _ in findings(state)] == [12]
+    with state.read() as session:
+        assert len(session.scalars(sa.select(MatchBlob.rows)).all()) < 8
+    assert seen[True] == 0
+    assert seen[False] > 12
 
 
 def test_stored_matches_are_forgotten_after_the_span_and_the_lateness(state: State) -> None:

@@ -101,10 +101,14 @@ class Coverage(Base):
 
 
 class MatchBlob(Base):
-    """Matches that correlations read: an Arrow stream of at most 1 MB, written by one run."""
+    """Matches that correlations read: an Arrow stream of at most 1 MB, written by one run. An id is never
+    given again, and matches are only ever taken away, so that `id` and `rows` stand for what it holds."""
 
     __tablename__ = "match_blob"
-    __table_args__ = (Index("ix_match_blob_last_time", "last_time"),)
+    __table_args__ = (
+        Index("ix_match_blob_last_time", "last_time"),
+        {"sqlite_autoincrement": True},
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     run: Mapped[str] = mapped_column(ForeignKey("run.id"))

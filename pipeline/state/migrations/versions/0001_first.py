@@ -660,6 +660,7 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["run"], ["run.id"], name=op.f("fk_match_blob_run")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_match_blob")),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("match_blob", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_match_blob_created"), ["created"], unique=False)
