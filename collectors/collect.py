@@ -20,6 +20,8 @@ from collectors.receivers.base import Limits, Receiver
 from collectors.receivers.closed_sessions import ClosedSessions
 from collectors.receivers.counters import Knock
 from collectors.receivers.directory import SourceDirectory
+from collectors.receivers.file_tail import FileTail
+from collectors.receivers.file_worker import FileWorker
 from collectors.receivers.http_bulk import HttpBulk
 from collectors.receivers.intake import Intake
 from collectors.receivers.registered import REFRESH_EVERY
@@ -31,11 +33,10 @@ from collectors.spool import SpoolDamagedError, SpoolLimits, SpoolReader, SpoolW
 from collectors.spool.segments import node_folder
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.records import RawRecord
-from pipeline.settings.values import CollectSettings, Listener
+from pipeline.settings.values import CollectSettings, FileInput, Listener
 
 PUSH_BACK_NAME: Final = "push_back"
 """A file of this name in the spool's root makes all collectors refuse; its text is the reason."""
-FREE_BYTES: Final = 256 << 20
 _STOP_WITHIN: Final = 1.5
 _TAIL_RECORDS: Final = 100_000  # read at start, so that replays are recognised
 _LOG = logging.getLogger(__name__)
@@ -55,11 +56,18 @@ def receiver_of(listener: Listener, intake: Intake) -> Receiver:
     raise UsageError("no such kind of receiver", where=f"collect.listeners {listener.name}")
 
 
-def spool_limits(settings: CollectSettings, free_bytes: int = FREE_BYTES) -> SpoolLimits:
+def file_worker_of(
+    given: FileInput, intake: Intake, settings: CollectSettings, folder: Path
+) -> FileWorker:
+    """The receiver of the input's kind."""
+    return {"file_tail": FileTail}[given.kind](given, intake, settings, folder)
+
+
+def spool_limits(settings: CollectSettings) -> SpoolLimits:
     return SpoolLimits(
         segment_bytes=settings.spool_segment_bytes,
         spool_bytes=settings.spool_max_bytes,
-        free_bytes=free_bytes,
+        free_bytes=settings.free_bytes,
     )
 
 
@@ -79,7 +87,12 @@ class Collector:
         self.settings, self._root = settings, spool_root
         self._spool = SpoolWriter(spool_root, settings.node, spool or spool_limits(settings))
         self.intake = Intake(self._spool, directory, limits or Limits.of(settings))
-        self.receivers = [receiver_of(listener, self.intake) for listener in settings.listeners]
+        self.receivers: list[Receiver] = [
+            receiver_of(listener, self.intake) for listener in settings.listeners
+        ]
+        folder = node_folder(spool_root, settings.node)
+        self.files = [file_worker_of(one, self.intake, settings, folder) for one in settings.files]
+        self.receivers += self.files
         if any(listener.kind == "relp" for listener in settings.listeners):
             closed = ClosedSessions(node_folder(spool_root, settings.node))
             self.intake.tails = Tails(closed.add)
@@ -90,7 +103,7 @@ class Collector:
     @property
     def ports(self) -> dict[str, int]:
         """What each listener is bound to, by name."""
-        return {receiver.name: receiver.port for receiver in self.receivers}
+        return {receiver.name: receiver.port for receiver in self.receivers if receiver.port}
 
     async def start(self) -> None:
         """Every listener, or none: all faults are reported together."""
@@ -127,6 +140,15 @@ class Collector:
             "push_back": self.intake.push_back,
             "damaged": [list(span) for span in self._spool.damaged],
             "ports": self.ports,
+            "files": [
+                {
+                    "input": one.name,
+                    "source": one.given.source,
+                    "files": one.files,
+                    "troubles": dict(one.troubles),
+                }
+                for one in self.files
+            ],
             "counters": self.intake.counters.snapshot(),
         }
 

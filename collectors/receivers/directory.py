@@ -19,12 +19,15 @@ _REMEMBERED: Final = 100_000
 
 @dataclass(frozen=True, slots=True)
 class SourceIdentity:
-    """`weak`: known by listener and address only, as syslog without TLS is."""
+    """`weak`: known by listener and address only, as syslog without TLS is. `assemble`: what of several
+    lines is one record, see `starts`."""
 
     source: str
     agency: str
     product: str
     weak: bool = False
+    encoding: str = ""
+    assemble: str = ""
 
 
 class SourceDirectory(Protocol):
@@ -33,6 +36,12 @@ class SourceDirectory(Protocol):
     def by_key(self, key_id: str, secret: str) -> SourceIdentity | None: ...
 
     def by_address(self, listener: str, address: str) -> SourceIdentity | None: ...
+
+    def by_source(self, source: str) -> SourceIdentity | None:
+        """The source that an input of files is configured for."""
+
+    def handed_over(self, source: str, fingerprint: str) -> int:
+        """How many bytes of a file the source has ingested; 0 where that cannot be told."""
 
     def refresh(self) -> None:
         """Read the register again. Called from a thread every few seconds and on unknown keys."""
@@ -81,10 +90,14 @@ class FixedDirectory:
         self,
         addresses: Iterable[tuple[str, str, SourceIdentity]] = (),
         secrets: Mapping[str, tuple[str, SourceIdentity]] | None = None,
+        files: Iterable[SourceIdentity] = (),
     ) -> None:
         """`addresses` of (listener, network, identity); `secrets` of key id → (secret, identity)."""
-        self._book = AddressBook(addresses)
+        entries = list(addresses)
+        self._book = AddressBook(entries)
         self._keys = {k: (keys.hashed(s), identity) for k, (s, identity) in (secrets or {}).items()}
+        self._sources = {i.source: i for i in [*(e[2] for e in entries), *files]}
+        self._sources |= {i.source: i for _, i in self._keys.values()}
 
     def by_key(self, key_id: str, secret: str) -> SourceIdentity | None:
         found = self._keys.get(key_id)
@@ -92,6 +105,12 @@ class FixedDirectory:
 
     def by_address(self, listener: str, address: str) -> SourceIdentity | None:
         return self._book.find(listener, address)
+
+    def by_source(self, source: str) -> SourceIdentity | None:
+        return self._sources.get(source)
+
+    def handed_over(self, source: str, fingerprint: str) -> int:
+        return 0
 
     def refresh(self) -> None:
         return

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from collectors.receivers import keys
 from collectors.receivers.counters import Knock
@@ -22,6 +22,7 @@ from pipeline.model.clock import from_micros, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.state import State
 from pipeline.state.tables import register
+from pipeline.state.tables.intake import FileRange
 
 REFRESH_EVERY: Final = 2.0
 _LOG = logging.getLogger(__name__)
@@ -56,6 +57,17 @@ class RegisteredDirectory:
     def by_address(self, listener: str, address: str) -> SourceIdentity | None:
         return self._book.find(listener, address)
 
+    def by_source(self, source: str) -> SourceIdentity | None:
+        return self._strong.get(source)
+
+    def handed_over(self, source: str, fingerprint: str) -> int:
+        wanted = FileRange.source == source, FileRange.fingerprint == fingerprint
+        try:
+            with self._state.read() as session:
+                return session.scalar(select(func.max(FileRange.stop)).where(*wanted)) or 0
+        except ServiceAwayError:
+            return 0  # it is read again, and known by its identity
+
     def refresh(self) -> None:
         try:
             self._read()
@@ -75,7 +87,13 @@ class RegisteredDirectory:
                 .where(register.Source.state == "published", register.Agency.valid_from <= now)
             ).all()
             sources = {
-                source.id: SourceIdentity(source.id, source.agency, source.product)
+                source.id: SourceIdentity(
+                    source.id,
+                    source.agency,
+                    source.product,
+                    encoding=source.encoding,
+                    assemble=str(source.options.get("assemble", "")),
+                )
                 for source, agency in rows
                 if agency.valid_to is None or agency.valid_to > now
             }
@@ -93,7 +111,7 @@ class RegisteredDirectory:
 
 
 def _weak(identity: SourceIdentity) -> SourceIdentity:
-    return SourceIdentity(identity.source, identity.agency, identity.product, weak=True)
+    return replace(identity, weak=True)
 
 
 class RegisterReport:

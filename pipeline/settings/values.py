@@ -27,8 +27,20 @@ class Listener:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FileInput:
+    """Files that are followed, of one source. `paths` are patterns (``/var/log/app/*.log``, ``**`` for any folders)."""
+
+    name: str
+    kind: Literal["file_tail", "evtx_file"]
+    source: str
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CollectSettings:
-    """Receivers and the spool. Sizes in bytes."""
+    """Receivers and the spool. Sizes in bytes. `files` are looked at every `poll_seconds`; `settle_seconds` is
+    how long a file must be quiet to count as whole. Lines that are to make one record wait `assemble_seconds`
+    for each other. `free_bytes` of the spool's disk are left to others."""
 
     node: str = "collect-1"
     listeners: tuple[Listener, ...] = (
@@ -36,11 +48,16 @@ class CollectSettings:
         Listener(name="syslog-tcp", kind="syslog_tcp", port=9714),
         Listener(name="syslog-udp", kind="syslog_udp", port=9714),
     )
+    files: tuple[FileInput, ...] = ()
+    poll_seconds: float = 1.0
+    settle_seconds: float = 10.0
+    assemble_seconds: float = 2.0
     max_record_bytes: int = 1_048_576
     max_connections: int = 2_000
     spool_segment_bytes: int = 67_108_864
     spool_max_bytes: int = 10_737_418_240
     spool_retain_minutes: int = 60
+    free_bytes: int = 268_435_456
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

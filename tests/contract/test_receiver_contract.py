@@ -70,6 +70,15 @@ def by_relp(collector: Collector, records: list[bytes], known: bool = True) -> N
         assert not known
 
 
+def by_file(collector: Collector, records: list[bytes], known: bool = True) -> None:
+    folder = Path(collector.settings.files[0].paths[0]).parent
+    folder.mkdir(exist_ok=True)
+    with (folder / "app.log").open("ab") as file:
+        file.write(b"".join(record + b"\n" for record in records))
+
+
+FILE = pytest.param("files", "q1-files", by_file, id="file_tail")
+"""Has no unknown senders, and what it has not read at a stop it reads at the next start."""
 CASES = [
     pytest.param("relp", "q1-fw", by_relp, id="relp"),
     pytest.param("udp", "q1-fw", by_udp, id="syslog_udp"),
@@ -92,7 +101,7 @@ def until(condition: Callable[[], bool], seconds: float = 5) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize(("name", "source", "send"), CASES)
+@pytest.mark.parametrize(("name", "source", "send"), [*CASES, FILE])
 def test_records_reach_the_spool_byte_for_byte_under_their_source(
     tmp_path: Path, name: str, source: str, send: Sender
 ) -> None:
@@ -103,7 +112,8 @@ def test_records_reach_the_spool_byte_for_byte_under_their_source(
     found = spooled(tmp_path)
     assert [record.body for record in found] == RECORDS
     assert {record.source for record in found} == {source}
-    assert {record.peer for record in found} <= {"127.0.0.1", "127.0.0.11"}
+    log = str(support.logs_of(tmp_path) / "app.log")
+    assert {record.peer for record in found} <= {"127.0.0.1", "127.0.0.11", log}
     assert all(before <= record.received <= time.time_ns() // 1000 for record in found)
     counted = tally(collector, name, source)
     assert (counted["received"], counted["spooled"], counted["dropped"]) == (5, 5, {})
@@ -139,7 +149,7 @@ def test_a_stop_stores_what_has_arrived_and_takes_less_than_two_seconds(
     assert tally(collector, name, source)["spooled"] == 2000
 
 
-@pytest.mark.parametrize(("name", "source", "send"), CASES)
+@pytest.mark.parametrize(("name", "source", "send"), [*CASES, FILE])
 def test_a_full_spool_pushes_back_by_the_means_of_the_transport_and_goes_on_after(
     tmp_path: Path, name: str, source: str, send: Sender
 ) -> None:
@@ -153,9 +163,10 @@ def test_a_full_spool_pushes_back_by_the_means_of_the_transport_and_goes_on_afte
         until(lambda: not collector.intake.push_back)
         send(collector, [b"<1>after"], True)
         delivery = {r.name: r.delivery for r in collector.receivers}[name]
-        waits = delivery is Delivery.PLAIN or name == "relp"  # the record stays in hand
+        waits = delivery is Delivery.PLAIN or name in {"relp", "files"}  # the record stays in hand
         expected = {b"<1>after"} | ({b"<1>during"} if waits else set())
         until(lambda: {r.body for r in spooled(tmp_path)} == expected)
+        until(lambda: tally(collector, name, source)["received"] >= len(expected))  # type: ignore[operator]
         counted = tally(collector, name, source)
     if delivery is Delivery.BEST_EFFORT:
         assert counted["dropped"] == {"spool_full": 1}
@@ -164,7 +175,7 @@ def test_a_full_spool_pushes_back_by_the_means_of_the_transport_and_goes_on_afte
     assert counted["received"] == len(expected) + (delivery is Delivery.BEST_EFFORT)
 
 
-@pytest.mark.parametrize(("name", "source", "send"), CASES)
+@pytest.mark.parametrize(("name", "source", "send"), [*CASES, FILE])
 def test_a_record_beyond_the_limit_is_cut_and_counted(
     tmp_path: Path, name: str, source: str, send: Sender
 ) -> None:

@@ -6,13 +6,14 @@ import base64
 import contextlib
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from collectors.collect import Collector, run_collector
 from collectors.receivers.directory import FixedDirectory, SourceIdentity
 from collectors.spool import SpoolReader
 from pipeline.model.records import RawRecord
-from pipeline.settings.values import CollectSettings, Listener
+from pipeline.settings.values import CollectSettings, FileInput, Listener
 
 KEY = ("0123456789abcdef0123", "a-secret-of-this-source")
 KEY_TEXT = f"{KEY[0]}:{KEY[1]}"
@@ -26,6 +27,20 @@ LISTENERS = (
     Listener(name="tcp", kind="syslog_tcp"),
     Listener(name="udp", kind="syslog_udp"),
 )
+
+
+FILES = SourceIdentity("q1-files", "q1", "nginx")
+
+
+def logs_of(root: Path) -> Path:
+    """The folder beside the spool's root that the input `files` follows."""
+    return root.with_name(root.name + "-logs")
+
+
+def file_input(root: Path) -> FileInput:
+    return FileInput(
+        name="files", kind="file_tail", source="q1-files", paths=(str(logs_of(root) / "*.log"),)
+    )
 
 
 def directory(*, local: bool = False) -> FixedDirectory:
@@ -44,6 +59,7 @@ def directory(*, local: bool = False) -> FixedDirectory:
             for host, source in (HOSTS | ({"127.0.0.1": "q1-fw"} if local else {})).items()
         ],
         {KEY[0]: (KEY[1], SOURCE)},
+        [FILES],
     )
 
 
@@ -61,7 +77,11 @@ def running(root: Path, settings: CollectSettings | None = None) -> Iterator[Col
     def work() -> None:
         try:
             run_collector(
-                settings or CollectSettings(node="n1", listeners=LISTENERS),
+                replace(
+                    settings or CollectSettings(node="n1", listeners=LISTENERS),
+                    files=(file_input(root),),
+                    poll_seconds=0.05,
+                ),
                 directory(),
                 root,
                 stop,

@@ -3,15 +3,15 @@ the rest of the system, so that a small disk can be filled to its last byte."""
 
 from __future__ import annotations
 
+import os
 import sys
 
-from collectors import collect
 from pipeline.serve.supervisor import Supervisor
 
 
 def install() -> None:
     """In this process, and in the roles that its supervisor starts."""
-    collect.spool_limits.__defaults__ = (64 << 10,)
+    os.environ["THAPCANH__COLLECT__FREE_BYTES"] = str(64 << 10)
     usual = Supervisor._default_command
 
     def command(self: Supervisor, name: str) -> list[str]:
