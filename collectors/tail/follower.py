@@ -169,8 +169,14 @@ class Follower:
             entry.beyond |= {one.offset: one.lines for one in stored}
         entry.beyond = {at: n for at, n in entry.beyond.items() if at >= done}
         entry.offset, entry.skipping, entry.ended = done, self.skipping, self.ended
-        if self.content is not None and not self.content.packed and done:
-            entry.mark = contents.mark(self.content, done, entry.mark) or entry.mark
+        content = self.content
+        sound = content is not None and not content.packed and done > 0
+        if (
+            content is not None
+            and sound
+            and (entry.mark is None or contents.bears(content, entry.mark))
+        ):
+            entry.mark = contents.mark(content, done, entry.mark) or entry.mark
 
     def close(self) -> None:
         if self.content is not None:

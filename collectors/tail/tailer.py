@@ -56,6 +56,8 @@ class Tailer:
         self._batch: list[Piece] = []
         self._touched: dict[int, Follower] = {}
         self._size = 0
+        self._spared = False
+        self._reopened: list[Follower] = []
 
     def turn(self, now: float) -> bool:
         """Look at every file once, read at most a block of each; whether there is more to read at once."""
@@ -75,7 +77,8 @@ class Tailer:
         more = False
         for follower in list(self._followers.values()):
             more = self._read(follower, now) or more
-        self._flush()
+        self._let_go()
+        self._spared = False
         if self.entries.dirty:
             self.entries.save()
         self._close_some()
@@ -106,8 +109,7 @@ class Tailer:
             same = content.packed and entry.done == (one.size, one.changed)
         else:
             read = follower.place if follower else entry.offset
-            same = not content.packed and one.size >= read
-            same = same and (entry.mark is None or contents.bears(content, entry.mark))
+            same = not content.packed and _bears(content, entry, read)
         if not same:
             self._forget(entry, now, emptied=True)
             content.close()
@@ -115,6 +117,7 @@ class Tailer:
         if follower is None:
             follower = self._follow(entry)
         follower.content, follower.seen, follower.missing = content, one, None
+        self._spare(follower)
         if follower.grown == 0.0:
             follower.grown = now
         if entry.path != one.path:
@@ -131,12 +134,28 @@ class Tailer:
             follower = self._followers.get(key)
             if follower is None or follower.content is None:
                 self._forget(entry, now)
+            elif not _bears(follower.content, entry, follower.place):
+                self._begin_anew(follower, now)
             elif follower.missing is None:
                 follower.missing = now
             elif now - max(follower.missing, follower.grown) >= self.ways.settle:
                 self._take(follower, follower.finish(now))
                 self._flush()
                 self._forget(entry, now)
+
+    def _begin_anew(self, follower: Follower, now: float) -> None:
+        """It was emptied, written to, and removed, since we looked: what it holds now is still to be had."""
+        old, content, seen = follower.entry, follower.content, follower.seen
+        place = (old.device, old.inode)
+        follower.content = None
+        self._forget(old, now, emptied=True)
+        if content is None or not content.size():
+            return
+        entry = Entry(secrets.token_bytes(16), old.path, *place)
+        entry.mark = contents.mark(content, len(content.read(0, HEAD)))
+        self.entries.add(entry)
+        follower = self._follow(entry)
+        follower.content, follower.seen, follower.missing, follower.grown = content, seen, now, now
 
     def _forget(self, entry: Entry, now: float, *, emptied: bool = False) -> None:
         follower = self._followers.pop((entry.device, entry.inode), None)
@@ -172,6 +191,7 @@ class Tailer:
                 content.close()
             else:
                 follower.content, follower.seen, follower.grown = content, one, now
+                self._spare(follower)
 
     def _recognise(self, one: scan.Found, content: contents.Content, *, quiet: bool) -> None:
         key, head = (one.device, one.inode), content.read(0, HEAD)
@@ -259,7 +279,25 @@ class Tailer:
             follower.ended = True
         if pieces or follower.place != place or follower.ended:
             self._take(follower, pieces)
+        if self._spared:
+            self._reopened.append(follower)
+            if len(self._reopened) >= _MOST_OPEN:
+                self._let_go()
         return more
+
+    def _spare(self, follower: Follower) -> None:
+        """With many open already, it is opened again when it is its turn to be read."""
+        if not self._spared:
+            held = sum(1 for one in self._followers.values() if one.content is not None)
+            self._spared = held > _MOST_OPEN
+        if self._spared:
+            follower.close()
+
+    def _let_go(self) -> None:
+        self._flush()
+        for follower in self._reopened:
+            follower.close()
+        self._reopened = []
 
     def _take(self, follower: Follower, pieces: list[Piece]) -> None:
         self._touched[id(follower)] = follower
@@ -291,6 +329,14 @@ class Tailer:
         held = sorted((f for f in held if f.content is not None), key=lambda f: f.grown)
         for follower in held[: max(0, len(held) - _MOST_OPEN)]:
             follower.close()
+
+
+def _bears(content: contents.Content, entry: Entry, read: int) -> bool:
+    """Whether a file holds what was read of it."""
+    size = content.size()
+    if size is None:
+        return True
+    return size >= read and (entry.mark is None or contents.bears(content, entry.mark))
 
 
 def _same_head(entry: Entry, head: bytes) -> bool:

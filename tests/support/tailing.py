@@ -42,7 +42,7 @@ class Tailing:
         )  # fmt: skip
 
     def kill(self) -> None:
-        self.tailer.close()
+        self.tailer.close()  # as the kernel does
         self.start()
 
     def turn(self, seconds: float = 1.0) -> None:

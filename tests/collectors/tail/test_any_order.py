@@ -96,3 +96,4 @@ def test_each_line_is_a_record_once(deeds: list[str], assemble: str) -> None:
         times = Counter(world.t.bodies)
         assert {body: n for body, n in times.items() if n != 1} == {}
         assert set(times) == set(world.written)
+        world.t.tailer.close()
