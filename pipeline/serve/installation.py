@@ -41,7 +41,10 @@ class Installation:
     @cached_property
     def store(self) -> SearchableStore:
         """The store that `store.kind` names."""
+        from pipeline.store.kind import claim
+
         chosen = self.settings.store
+        claim(self.state, chosen.kind)
         if chosen.kind == "elasticsearch":
             from pipeline.store.elasticsearch.store import ElasticsearchStore
 

@@ -201,10 +201,15 @@ class Between(BaseHTTPRequestHandler):
     busy: list[int]
     sizes: list[int]
     lost: list[int]
+    narrow: list[int]
 
     def _pass(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         is_bulk = self.path.startswith("/_bulk")
+        if self.path.startswith("/_search") and b'"pit"' in body and self.narrow:
+            self.narrow.pop()
+            self._answer(429, b'{"error":{"type":"circuit_breaking_exception"},"status":429}')
+            return
         if is_bulk:
             self.sizes.append(body.count(b'{"create"'))
             if self.busy:
@@ -241,8 +246,9 @@ class Between(BaseHTTPRequestHandler):
 @pytest.fixture
 def between(elasticsearch_url: str) -> Iterator[tuple[str, type[Between]]]:
     handler = type(
-        "Handler", (Between,), {"target": elasticsearch_url, "busy": [], "sizes": [], "lost": []}
-    )
+        "Handler", (Between,),
+        {"target": elasticsearch_url, "busy": [], "sizes": [], "lost": [], "narrow": []},
+    )  # fmt: skip
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}", handler
@@ -277,3 +283,66 @@ def test_an_answer_that_is_lost_doubles_nothing_and_a_resend_is_told_from_it(
     )
     assert sequences(slow, 4) == [1, 3, 4]
     slow.close()
+
+
+def test_a_scan_that_the_cluster_lacks_memory_for_goes_on_in_smaller_pages_or_says_so(
+    store: ElasticsearchStore,
+    state: State,
+    between: tuple[str, type[Between]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipeline.store.elasticsearch.scan._WAIT", 0.0)
+    url, proxy = between
+    store.append(event_commit([{}] * 100, 1), now=NOW)
+    slow = store_at(url, state)
+    proxy.narrow += [1] * 6
+    assert sequences(slow, 100) == list(range(1, 101))
+    proxy.narrow += [1] * 7
+    with pytest.raises(ServiceAwayError, match="circuit_breaking"):
+        sequences(slow, 100)
+    slow.close()
+
+
+def test_a_closed_index_settles_nothing_shows_nothing_less_and_goes_on_when_it_is_opened(
+    elasticsearch_url: str, store: ElasticsearchStore, state: State
+) -> None:
+    store.append(event_commit([{}], 1), now=NOW)
+    store.client.indices.close(index=INDEX)
+    hasty = store_at(elasticsearch_url, state, patience=0.3)
+    with pytest.raises(ServiceAwayError):
+        hasty.append(event_commit([{}], 2), now=NOW)
+    assert hasty.watermark() == {"n1": 1}
+    for ask in (lambda: hasty.count("", **ALL), lambda: sequences(hasty, 1)):
+        with pytest.raises(ServiceAwayError, match="closed"):
+            ask()
+    with pytest.raises(ServiceAwayError, match="closed"):
+        hasty.get([event_id(1).hex()], scope=Scope.everything())
+    health = hasty.health()
+    assert (health.status, "_open" in "".join(health.notes)) == ("degraded", True)
+    store.client.indices.open(index=INDEX, wait_for_active_shards="1")
+    assert hasty.append(event_commit([{}], 2), now=NOW) == Settled("n1", 2, 2, stored=1)
+    assert sequences(hasty, 2) == [1, 2]
+    hasty.close()
+
+
+def test_a_scan_whose_point_in_time_is_lost_is_an_error_and_a_second_one_gives_all(
+    store: ElasticsearchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.store.elasticsearch.scan.PAGE", 2)
+    store.append(event_commit([{}] * 5, 1), now=NOW)
+    opened: list[str] = []
+    really = store.client.open_point_in_time
+
+    def noted(**more: Any) -> Any:
+        answer = really(**more)
+        opened.append(answer["id"])
+        return answer
+
+    monkeypatch.setattr(store.client, "open_point_in_time", noted)
+    window = Window({"n1": (0, 5)})
+    pages = store.scan(window, scope=Scope.everything(), columns={"test.log": frozenset()})
+    next(pages)
+    store.client.close_point_in_time(id=opened[0])
+    with pytest.raises(ServiceAwayError, match="search_context_missing"):
+        list(pages)
+    assert sequences(store, 5) == [1, 2, 3, 4, 5]

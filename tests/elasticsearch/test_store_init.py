@@ -88,3 +88,20 @@ def test_an_older_template_stops_settling_and_an_older_index_is_widened(
 def test_the_lake_needs_no_preparation(tmp_path: Path) -> None:
     said = DrillHome(tmp_path / "home").say("store", "init")
     assert (said.returncode, "the lake needs no preparation" in said.stderr) == (2, True)
+
+
+def test_our_template_wins_over_a_cluster_s_own_for_all_logs(store: ElasticsearchStore) -> None:
+    body = {
+        "index_patterns": ["logs-*-*"], "priority": 100,
+        "template": {"mappings": {"properties": {"event.id": {"type": "text"}, "user.name": {"type": "text"}}}},
+    }  # fmt: skip
+    store.client.indices.put_index_template(name="logs", **body)
+    try:
+        store.append(event_commit([{"user.name": "Lan"}], 1), now=NOW)
+        assert store.top("", "user.name", **ALL) == [("lan", 1)]
+        found = store.client.indices.get_mapping(index="logs-thapcanh.*").body
+        assert [templates.digest_of(one["mappings"]) for one in found.values()] == [
+            templates.digest_of(templates.mappings())
+        ]
+    finally:
+        store.client.indices.delete_index_template(name="logs")

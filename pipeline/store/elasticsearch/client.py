@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 from pipeline.model.errors import LimitError, ServiceAwayError, UsageError
 from pipeline.settings.secrets import read_secret
 from pipeline.settings.values import ElasticsearchSettings
 
+EVERY: Final[Mapping[str, Any]] = {
+    "expand_wildcards": "open,closed", "ignore_unavailable": False, "allow_no_indices": True,
+}  # fmt: skip
+"""For reads of all our indices: one that is closed is an error, where the default leaves it out in silence."""
 _REMEDY = "nothing accepted is lost, the work is tried again; thapcanh doctor says more"
 
 
@@ -74,6 +78,11 @@ def speaking(what: str) -> Iterator[None]:
 def refusal(what: str, status: int, body: Any) -> Exception:
     """What the cluster said no to: too much of us, or something that must be mended there."""
     reason = reason_of(body)
+    if "index_closed_exception" in reason:
+        return ServiceAwayError(
+            "an index of ours is closed", where=what, got=reason[:300],
+            remedy="open it (POST index/_open): until then no answer would be whole",
+        )  # fmt: skip
     if status == 400 and what == "_search":  # asking again would not help
         return LimitError(
             "Elasticsearch cannot take a search so wide", where=what, got=reason[:200],

@@ -51,6 +51,14 @@ def _looked(client: Any) -> Health:
             f"{', '.join(blocked[:3])} take{'s' if len(blocked) == 1 else ''} no documents (index.blocks): make "
             "room on the cluster's disks, then set index.blocks.read_only_allow_delete to null"
         )
+    closed = client.indices.get(
+        index=templates.PATTERN, expand_wildcards="closed", features="settings"
+    )
+    if closed.body:
+        notes.append(
+            f"closed: {', '.join(sorted(closed.body)[:3])}; no search is answered until they are opened "
+            "(POST index/_open)"
+        )
     stats = client.indices.stats(index=templates.PATTERN, metric=["docs", "store"])
     sizes = stats["_all"]["primaries"]
     figures = {

@@ -13,7 +13,7 @@ from typing import Any, Final
 from pipeline.model import events
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ServiceAwayError
-from pipeline.store.elasticsearch.client import reason_of, speaking, whole
+from pipeline.store.elasticsearch.client import EVERY, reason_of, speaking, whole
 from pipeline.store.elasticsearch.columns import FIND, LONG_TOKENS, SUPERSEDED, TEXT, TYPED
 from pipeline.store.elasticsearch.documents import Prepared
 from pipeline.store.elasticsearch.templates import PATTERN
@@ -92,8 +92,7 @@ def _found(
         with speaking("_search"):
             answer = client.search(
                 index=PATTERN, query={"bool": {"filter": chosen}}, size=10 * _CHUNK, source=source,
-                track_total_hits=False, ignore_unavailable=True, allow_no_indices=True,
-                allow_partial_search_results=False,
+                track_total_hits=False, allow_partial_search_results=False, **EVERY,
             )  # fmt: skip
         yield from whole(answer.body, "_search")["hits"]["hits"]
 

@@ -1,19 +1,21 @@
 """Reading many events at one instant: a point in time, page after page by `search_after`.
 
 In: a filter and an order. Out: hits, all of them or an error; no page is skipped, none comes twice, whatever is
-written or deleted meanwhile. At most one page is in memory.
+written or deleted meanwhile. At most one page is in memory. A cluster that lacks the memory for a page (429) is asked
+for half of it, a little later.
 """
 
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.model import events
 from pipeline.model.scope import Scope
 from pipeline.store.columns import ALWAYS
-from pipeline.store.elasticsearch.client import speaking, whole
+from pipeline.store.elasticsearch.client import refusal, speaking, whole
 from pipeline.store.elasticsearch.columns import OTHER, SUPERSEDED, TYPED, WHOLE, mapped
 from pipeline.store.elasticsearch.rows import table_of
 from pipeline.store.elasticsearch.templates import PATTERN
@@ -27,6 +29,10 @@ SMALL_PAGE: Final = 500
 """Where whole events are read, which may be of a megabyte each."""
 _KEEP: Final = "5m"
 _SECONDS: Final = 120.0
+_LEAST: Final = 20
+_TIRES: Final = 6
+"""So often a page is asked for again: some ten seconds."""
+_WAIT: Final = 0.15
 
 
 def hits(
@@ -41,17 +47,26 @@ def hits(
     """The hits in pages. `source` is what of `_source` is wanted, as Elasticsearch has it."""
     with speaking("_pit"):
         opened = client.open_point_in_time(
-            index=index, keep_alive=_KEEP, ignore_unavailable=True
-        )  # fmt: skip
+            index=index, keep_alive=_KEEP, ignore_unavailable=False, expand_wildcards="open,closed"
+        )
     point = opened["id"]
     more: dict[str, Any] = {}
+    busy = 0
     try:
         while True:
             with speaking("_search"):
-                answer = client.options(request_timeout=_SECONDS).search(
+                answer = client.options(request_timeout=_SECONDS, ignore_status=429).search(
                     pit={"id": point, "keep_alive": _KEEP}, query=query, sort=sort, size=size,
                     source=source, track_total_hits=False, allow_partial_search_results=False, **more,
                 )  # fmt: skip
+            if answer.meta.status == 429:
+                if busy >= _TIRES:
+                    raise refusal("_search", 429, answer.body)
+                size = max(_LEAST, size // 2)
+                time.sleep(_WAIT * 2**busy)
+                busy += 1
+                continue
+            busy = 0
             found = whole(answer.body, "_search")
             point = found.get("pit_id", point)
             page = found["hits"]["hits"]

@@ -17,7 +17,7 @@ from pipeline.model.clock import from_micros, to_iso
 from pipeline.model.errors import LimitError, UsageError
 from pipeline.model.scope import Scope
 from pipeline.store.base import Page, TimeRange
-from pipeline.store.elasticsearch.client import speaking, whole
+from pipeline.store.elasticsearch.client import EVERY, speaking, whole
 from pipeline.store.elasticsearch.columns import FIND, MICROS, kind_of, leftover, mapped
 from pipeline.store.elasticsearch.rows import document_of
 from pipeline.store.elasticsearch.templates import PATTERN
@@ -135,8 +135,7 @@ class Search:
         with speaking("_search"):
             answer = self._client.options(request_timeout=self._seconds + 5).search(
                 index=PATTERN, query=query, timeout=f"{int(self._seconds * 1000)}ms",
-                ignore_unavailable=True, allow_no_indices=True, allow_partial_search_results=False,
-                **body,
+                allow_partial_search_results=False, **EVERY, **body,
             )  # fmt: skip
         return whole(answer.body, "_search")
 

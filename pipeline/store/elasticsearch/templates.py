@@ -68,6 +68,8 @@ def template() -> dict[str, Any]:
             "number_of_shards": "1",
             "auto_expand_replicas": "0-1",
             "refresh_interval": "30s",  # each commit asks for its own
+            # A word without a field, in other people's queries: else each looks through a thousand fields.
+            "query": {"default_field": [TEXT]},
             "mapping": {"total_fields": {"limit": "10000"}, "ignore_malformed": "true"},
             "analysis": {"normalizer": {"lower": {"type": "custom", "filter": ["lowercase"]}}},
         }
