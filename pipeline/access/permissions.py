@@ -22,6 +22,8 @@ TABLE_TEXT: Final = """
 permission       analyst  officer  auditor  administrator  operator  system
 agency.read      all      own      all      all            all       all
 agency.write     -        -        -        all            all       -
+asset.read       all      own      all      all            all       all
+asset.write      -        own      -        all            all       -
 source.read      all      own      all      all            all       all
 source.write     -        own      -        all            all       -
 dead.read        all      own      all      all            all       all

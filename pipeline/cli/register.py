@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,8 @@ WhichAgency = Annotated[str, typer.Argument(help="The agency's id.")]
 WhichSource = Annotated[str, typer.Argument(help="The source's id.")]
 _SOURCE_COLUMNS = ("id", "health", "last_received", "received", "failures", "name")
 agency = typer.Typer(no_args_is_help=True, help="Departments, wards, communes, city companies.")
+assets = typer.Typer(no_args_is_help=True, help="What agencies own, and how much hangs on it.")
+agency.add_typer(assets, name="assets")
 source = typer.Typer(no_args_is_help=True, help="Log sources of agencies.")
 
 
@@ -85,6 +88,57 @@ def agency_show(which: WhichAgency, home: Home = None, as_json: Json = False) ->
         return
     show_one({k: v for k, v in item.items() if v not in ("", None)}, as_json=False)
     show_part("sources", sources, ("id", "product", "health", "last_received", "name"))
+
+
+@assets.command("import")
+def assets_import(
+    path: Annotated[Path, typer.Argument(metavar="FILE", help="CSV; - for standard input.")],
+    agency_: Annotated[str, typer.Option("--agency", help="All assets are this agency's.")] = "",
+    replace: Annotated[
+        bool, typer.Option("--replace", help="What the file does not name goes.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would change.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take assets from a CSV file: agency,kind,pattern,name,system,criticality."""
+    from pipeline.sources.assets import import_assets
+
+    try:
+        text = sys.stdin.read() if str(path) == "-" else path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the file cannot be read: {error}", where=str(path)) from None
+    with opened(home) as here:
+        plan = import_assets(
+            here.state, OPERATOR, text, agency=agency_, replace=replace, dry_run=dry_run, now=utc_now()
+        )  # fmt: skip
+    found = {"added": plan.added, "changed": plan.changed, "removed": plan.removed}
+    counts = {name: len(keys) for name, keys in found.items()} | {"unchanged": plan.unchanged}
+    if as_json:
+        show_one({"dry_run": dry_run, "unchanged": plan.unchanged} | found, as_json=True)
+        return
+    show_one(counts | ({"nothing": "written"} if dry_run else {}), as_json=False)
+    lines = [{"what": name, "asset": key} for name, keys in found.items() for key in keys]
+    if dry_run and lines:
+        show_part("preview", lines[:200], ("what", "asset"))
+
+
+@assets.command("list")
+def assets_list(
+    which: WhichAgency, limit: Limit = 200, after: After = None, home: Home = None, as_json: Json = False
+) -> None:  # fmt: skip
+    """An agency's assets, the most critical first."""
+    from msgspec.structs import asdict
+
+    from pipeline.sources.assets import list_assets
+
+    with opened(home) as here:
+        found = list_assets(here.state, OPERATOR, which)
+    rows = [{"id": f"{one.kind}:{one.pattern}"} | asdict(one) for one in found]
+    page, following = page_of(rows, limit, after)
+    show_list(
+        page, as_json=as_json, columns=("criticality", "kind", "pattern", "name", "system"), following=following
+    )  # fmt: skip
 
 
 @source.command("add")

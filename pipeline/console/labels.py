@@ -89,6 +89,7 @@ SERVICE: Final[Mapping[str, str]] = {
 FACTORS: Final[Mapping[str, str]] = {
     "severity": _("Severity"),
     "system_level": _("System level of the agency"),
+    "asset": _("Asset in the register"),
     "precision": _("Precision of the rule"),
 }
 NOTICE_KINDS: Final[Mapping[str, str]] = {

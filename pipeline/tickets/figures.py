@@ -18,6 +18,7 @@ from pipeline.model.detections import Level
 from pipeline.model.scope import SYSTEM
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.tickets.assets import place
 from pipeline.tickets.clocks import follow
 from pipeline.tickets.history import record
 from pipeline.tickets.priority import of_ticket
@@ -27,6 +28,7 @@ STORM = "storm"
 
 def begin(session: Session, ticket: Ticket, *, now: datetime) -> None:
     """What a ticket needs that has just been opened with the figures of its one finding."""
+    place(session, ticket)
     ticket.priority = of_ticket(session, ticket).points
     follow(session, ticket, now=now)
 
@@ -52,6 +54,7 @@ def refresh(
     if found.findings:
         ticket.first, ticket.last, ticket.rules = found.first, found.last, found.rules
         _name(session, ticket, living)
+    place(session, ticket)
     ticket.priority = of_ticket(session, ticket).points
     if tell and (lost or _figures(ticket) != before):
         ticket.changed = now

@@ -2,12 +2,13 @@
 
     severity           critical 80 · high 60 · medium 40 · low 20 · informational 0   (by hand, where it was set)
     system level       5: +10 · 4: +7 · 3: +4 · 2: +2 · 1: 0 · not recorded: +3
+    asset              5: +10 · 4: +6 · 3: +3 · 2: 0 · 1: -3 · none in the register: 0   (criticality of the entity)
     precision of rule  -10 … +10: the share of its verdicts that were right, from closed tickets
 
 Precision is the mean of a Beta distribution over the rule's verdicts with the prior Beta(2, 2): a rule without
 verdicts counts as one half, two verdicts move it a little, two hundred a lot. Right are true positives with and
 without impact; wrong are false positives (logic, data) and benign ones; the other reasons say nothing.
-A step of severity is worth as much as all the rest together can swing.
+A step of severity is worth twice what any other factor can add.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import RulePrecision, Ticket, TicketFinding
+from pipeline.tickets.assets import book_of, place
 
 PRIOR: Final = (2, 2)
 HITS: Final = (ClosingReason.TRUE_POSITIVE_IMPACT, ClosingReason.TRUE_POSITIVE_NO_IMPACT)
@@ -36,13 +38,15 @@ MISSES: Final = (
     ClosingReason.BENIGN_TRUE_POSITIVE,
 )
 _LEVELS: Final = {0: 3, 1: 0, 2: 2, 3: 4, 4: 7, 5: 10}
+_CRITICALITY: Final = {0: 0, 1: -3, 2: 0, 3: 3, 4: 6, 5: 10}
 _SWING: Final = 20
 _BASIS: Final = "tickets.priority"
 _CHUNK: Final = 100
 
 
 class Factor(msgspec.Struct, frozen=True):
-    """One part of a priority. `value` is the severity, the system level, or the precision in per cent."""
+    """One part of a priority. `value` is the severity, the system level, the asset's criticality, or the
+    precision in per cent."""
 
     key: str
     value: str
@@ -63,11 +67,12 @@ def precision(hits: int, misses: int) -> float:
     return (hits + PRIOR[0]) / (hits + misses + sum(PRIOR))
 
 
-def weigh(severity: str, level: int, hits: int, misses: int) -> Priority:
+def weigh(severity: str, level: int, hits: int, misses: int, criticality: int = 0) -> Priority:
     share = precision(hits, misses)
     factors = (
         Factor("severity", severity, 20 * Level(severity).rank),
         Factor("system_level", str(level), _LEVELS.get(level, _LEVELS[0])),
+        Factor("asset", str(criticality), _CRITICALITY[criticality]),
         Factor("precision", str(round(100 * share)), round(_SWING * (share - 0.5))),
     )
     points = min(100, max(0, sum(factor.points for factor in factors)))
@@ -82,6 +87,7 @@ def of_ticket(session: Session, ticket: Ticket) -> Priority:
         agency.level if agency else 0,
         verdicts.hits if verdicts else 0,
         verdicts.misses if verdicts else 0,
+        ticket.criticality,
     )
 
 
@@ -107,7 +113,7 @@ def verdicts(session: Session) -> dict[str, tuple[int, int]]:
 
 def reckon_once(state: State, *, now: datetime) -> int:
     """Count the verdicts anew, and bring the priorities of open tickets up to them and to the agencies'
-    levels; how many changed. Cheap while nothing has been closed, reopened or changed in the register."""
+    levels and assets; how many changed. Cheap while nothing has been closed, reopened or changed in the register."""
     with state.read() as session:
         basis = _basis(session)
         known = session.get(Meta, _BASIS)
@@ -118,7 +124,8 @@ def reckon_once(state: State, *, now: datetime) -> int:
             row.rule: (row.hits, row.misses) for row in session.scalars(sa.select(RulePrecision))
         }
         levels = {one.id: one.level for one in session.execute(sa.select(Agency.id, Agency.level))}
-        changed = _changed(session, counted, levels)
+        moved = known is None or known.value.get("assets") != basis["assets"]
+        changed = _changed(session, counted, levels, assets=moved)
     with state.begin() as session:
         for rule in counted.keys() | old.keys():
             hits, misses = counted.get(rule, (0, 0))
@@ -131,6 +138,7 @@ def reckon_once(state: State, *, now: datetime) -> int:
                 .where(Ticket.id.in_(changed[start : start + _CHUNK]), Ticket.closed.is_(None))
                 .with_for_update()
             ):
+                place(session, ticket)
                 ticket.priority = of_ticket(session, ticket).points
     with state.begin() as session:  # last: a process that dies before this does it all again
         session.merge(Meta(name=_BASIS, value=basis))
@@ -138,19 +146,30 @@ def reckon_once(state: State, *, now: datetime) -> int:
 
 
 def _changed(
-    session: Session, counted: Mapping[str, tuple[int, int]], levels: Mapping[str, int]
+    session: Session,
+    counted: Mapping[str, tuple[int, int]],
+    levels: Mapping[str, int],
+    *,
+    assets: bool,
 ) -> list[str]:
+    """`assets`: those of an agency have changed, so that entities are looked up anew."""
     rows = session.execute(
-        sa.select(Ticket.id, Ticket.severity, Ticket.agency, Ticket.rule, Ticket.priority).where(
-            Ticket.closed.is_(None)
-        )
-    )
-    return [
-        row.id
-        for row in rows
-        if row.priority
-        != weigh(row.severity, levels.get(row.agency, 0), *counted.get(row.rule, (0, 0))).points
-    ]
+        sa.select(
+            Ticket.id, Ticket.severity, Ticket.agency, Ticket.rule, Ticket.priority, Ticket.entity,
+            Ticket.criticality, Ticket.asset,
+        ).where(Ticket.closed.is_(None))
+    )  # fmt: skip
+    changed = []
+    for row in rows:
+        criticality, name = row.criticality, row.asset
+        if assets:
+            found = book_of(session, row.agency).find(row.entity)
+            criticality, name = (found.criticality, found.name) if found else (0, "")
+        verdict = counted.get(row.rule, (0, 0))
+        points = weigh(row.severity, levels.get(row.agency, 0), *verdict, criticality).points
+        if (row.priority, row.criticality, row.asset) != (points, criticality, name):
+            changed.append(row.id)
+    return changed
 
 
 def _basis(session: Session) -> dict[str, Any]:
@@ -158,9 +177,12 @@ def _basis(session: Session) -> dict[str, Any]:
     count, last = session.execute(
         sa.select(sa.func.count(), sa.func.max(Ticket.closed)).where(Ticket.closed.is_not(None))
     ).one()
-    levels = session.execute(sa.select(Agency.id, Agency.level).order_by(Agency.id))
+    levels = session.execute(
+        sa.select(Agency.id, Agency.level, Agency.assets).order_by(Agency.id)
+    ).all()
     return {
         "closed": count,
         "last": last.isoformat() if last else "",
-        "levels": content_hash(*(f"{agency} {level}" for agency, level in levels)),
+        "levels": content_hash(*(f"{agency} {level}" for agency, level, _ in levels)),
+        "assets": content_hash(*(f"{agency} {assets}" for agency, _, assets in levels)),
     }

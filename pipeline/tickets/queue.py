@@ -67,6 +67,8 @@ class Line(msgspec.Struct, frozen=True):
     alert: str
     signs: list[str]
     checks: dict[str, Any]
+    asset: str
+    criticality: int
 
 
 class ClockView(msgspec.Struct, frozen=True):

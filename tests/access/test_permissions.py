@@ -61,7 +61,12 @@ def test_an_auditor_writes_nothing() -> None:
         "run.read",
         "source.read",
     }
-    assert permissions_of("auditor") == reading | {"ticket.read", "token.issue", "watchlist.read"}
+    assert permissions_of("auditor") == reading | {
+        "asset.read",
+        "ticket.read",
+        "token.issue",
+        "watchlist.read",
+    }
 
 
 def test_an_analyst_held_to_agencies_stays_within_them() -> None:

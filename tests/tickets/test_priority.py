@@ -29,11 +29,11 @@ def test_a_rule_without_verdicts_is_neither_believed_nor_doubted() -> None:
 @pytest.mark.parametrize(
     ("severity", "level", "verdicts", "points", "parts"),
     [
-        ("high", 0, (0, 0), 63, [60, 3, 0]),
-        ("high", 5, (96, 0), 80, [60, 10, 10]),
-        ("critical", 5, (0, 96), 80, [80, 10, -10]),
-        ("critical", 5, (96, 0), 100, [80, 10, 10]),
-        ("informational", 1, (0, 96), 0, [0, 0, -10]),
+        ("high", 0, (0, 0), 63, [60, 3, 0, 0]),
+        ("high", 5, (96, 0), 80, [60, 10, 0, 10]),
+        ("critical", 5, (0, 96), 80, [80, 10, 0, -10]),
+        ("critical", 5, (96, 0), 100, [80, 10, 0, 10]),
+        ("informational", 1, (0, 96), 0, [0, 0, 0, -10]),
     ],
 )
 def test_every_factor_is_shown_and_they_add_up(
