@@ -62,6 +62,8 @@ def event_search(
         page = here.store.search(query, scope=scope, when=when, limit=limit, after=after)
     items = list(page.documents) if as_json else [_line(document) for document in page.documents]
     show_list(items, as_json=as_json, columns=_COLUMNS, following=page.next)
+    if page.missing:
+        sys.stderr.write(f"({page.missing} events of this time were lost with damaged files)\n")
     if not items and since != "0" and not as_json:
         sys.stderr.write(f"(within {since or 'all time'}; --since 0 looks at all times)\n")
 

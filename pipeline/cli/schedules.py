@@ -10,7 +10,7 @@ import typer
 
 from pipeline.cli.moments import moment
 from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_list, show_one
+from pipeline.cli.output import show_list, show_one, show_part
 from pipeline.cli.whole_ids import whole_rule
 from pipeline.model.clock import from_micros, utc_now
 from pipeline.model.errors import UsageError
@@ -115,6 +115,10 @@ def coverage(
     show_one({"rule": found.rule, "revision": found.revision}, as_json=False)
     show_list([_told(each) for each in found.evaluated], as_json=False)
     show_list([msgspec.to_builtins(gap) for gap in found.gaps], as_json=False)
+    if found.lost:
+        builtin = (datetime,)
+        lost = [msgspec.to_builtins(one, builtin_types=builtin) for one in found.lost]
+        show_part("lost with damaged files", lost)
 
 
 def _told(each: Any) -> dict[str, Any]:

@@ -1,16 +1,24 @@
-"""``store``: what a cluster needs before events go into it."""
+"""``store``: what a cluster needs before events go into it, and whether a lake is whole."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pipeline.cli.options import Home, Json, opened
-from pipeline.cli.output import show_one
+from pipeline.cli.output import show_list, show_one
+from pipeline.cli.progress import bar
+from pipeline.model.clock import utc_now
 from pipeline.model.errors import RefusedError, UsageError
+from pipeline.model.scope import OPERATOR
 
-store = typer.Typer(no_args_is_help=True, help="The cluster that keeps the events.")
+if TYPE_CHECKING:
+    from pipeline.store.lake_verify import Damage
+
+store = typer.Typer(no_args_is_help=True, help="What keeps the events: a cluster, or the lake.")
 
 
 def attach(app: typer.Typer) -> None:
@@ -55,3 +63,67 @@ def init(
             },
             as_json=as_json,
         )
+
+
+@store.command("verify")
+def verify(
+    repair: Annotated[
+        bool,
+        typer.Option("--repair", help="Make damaged files anew from the spool, while it has them."),
+    ] = False,
+    backup: Annotated[
+        Path | None, typer.Option(help="Put damaged files back out of this backup.")
+    ] = None,
+    give_up: Annotated[
+        bool,
+        typer.Option(
+            "--give-up", help="Go on without what cannot be mended; it stays listed as lost."
+        ),
+    ] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Read every file of the lake and compare it with its digest; exit code 3 if one stays damaged."""
+    from pipeline.serve.mending import from_backup, from_spool
+    from pipeline.store import lake_verify
+
+    now = utc_now()
+    with opened(home) as here:
+        if here.settings.store.kind != "lake":
+            raise UsageError(
+                "a cluster verifies its own files", where="store.kind",
+                got=here.settings.store.kind, expected="lake",
+            )  # fmt: skip
+        with bar("B") as progress:
+            found = list(lake_verify.verify(here.settings.lake, here.state, progress))
+        fate = dict.fromkeys((one.id for one in found), "damaged")
+        if backup is not None:
+            fate |= {one.id: "put back" for one in from_backup(here, backup, found)}
+        if repair:
+            left = [one for one in found if fate[one.id] == "damaged"]
+            fate |= {one.id: "made anew" for one in from_spool(here, left, now=now)}
+        for one in found if give_up else ():
+            if fate[one.id] == "damaged":
+                lake_verify.give_up(here.state, one, by=OPERATOR.name, now=now)
+                fate[one.id] = "given up"
+    rows = [_damage(one, fate[one.id], whole=as_json) for one in found]
+    show_list(rows, as_json=as_json)
+    if any(now_ == "damaged" for now_ in fate.values()):
+        raise RefusedError(
+            "files of the lake are damaged: what needs their events stops until they are mended",
+            remedy="thapcanh store verify --backup FILE, --repair, or at last --give-up",
+        )
+
+
+def _damage(one: Damage, fate: str, *, whole: bool) -> dict[str, Any]:
+    if whole:
+        return {"now": fate, **asdict(one)}
+    return {
+        "now": fate, "dataset": one.dataset, "events": one.rows, "from": one.first_time,
+        "to": one.last_time,
+        "held": "; ".join(
+            [f"{agency}: {rows}" for agency, rows in one.agencies.items()]
+            + [f"{node} {first}–{last}" for node, (first, last) in one.spans.items()]
+        ),
+        "what": f"{one.path}: {one.what}",
+    }  # fmt: skip

@@ -22,6 +22,7 @@ from pipeline.model.clock import to_micros
 from pipeline.model.errors import NotFoundError
 from pipeline.state.state import State
 from pipeline.state.tables.detection import Coverage, Cursor, Run
+from pipeline.state.tables.lake import LakeFile
 from pipeline.state.tables.rules import RuleRevision, RuleRow, Ruleset
 
 Tally = Mapping[str, Mapping[str, Any]]  # agency -> {"events": n, "first": micros, "last": micros}
@@ -53,6 +54,17 @@ class Gap(msgspec.Struct, frozen=True):
     detail: str = ""
 
 
+class Lost(msgspec.Struct, frozen=True):
+    """Events that are in no store any more: their file was damaged, and given up at `at`. An interval of the
+    same sequences counts as evaluated; these events were, if its run was earlier. `agencies`: rows of each."""
+
+    dataset: str
+    agencies: dict[str, int]
+    first_event: datetime
+    last_event: datetime
+    at: datetime
+
+
 class Answer(msgspec.Struct, frozen=True):
     """What `coverage_of` says, in order of node and sequence."""
 
@@ -60,6 +72,7 @@ class Answer(msgspec.Struct, frozen=True):
     revision: str
     evaluated: tuple[Evaluated, ...]
     gaps: tuple[Gap, ...]
+    lost: tuple[Lost, ...] = ()
 
 
 def extend(
@@ -153,6 +166,7 @@ def coverage_of(
         }
         rests = resting(session, schedule, now) if now is not None else ""
         failed = _failed(session, schedule)
+        lost = _lost(session, agency, start, stop)
     evaluated: list[Evaluated] = []
     gaps: list[Gap] = []
     for node in sorted({*watermark, *(i.node for i in intervals)}):
@@ -169,7 +183,7 @@ def coverage_of(
                 failed=failed,
                 rests=rests,
             )
-    return Answer(rule, wanted, tuple(evaluated), tuple(gaps))
+    return Answer(rule, wanted, tuple(evaluated), tuple(gaps), lost)
 
 
 def waiting_of(
@@ -210,6 +224,22 @@ def _failed(session: Session, schedule: str) -> list[Run]:
             .limit(200)
         )
     )
+
+
+def _lost(
+    session: Session, agency: str | None, start: datetime | None, stop: datetime | None
+) -> tuple[Lost, ...]:
+    chosen = sa.select(LakeFile).where(LakeFile.state == "lost").order_by(LakeFile.number)
+    if start is not None:
+        chosen = chosen.where(LakeFile.last_time >= start)
+    if stop is not None:
+        chosen = chosen.where(LakeFile.first_time < stop)
+    found = []
+    for row in session.scalars(chosen):
+        theirs = {one: rows for one, rows in row.agencies.items() if agency in (None, one)}
+        if theirs:
+            found.append(Lost(row.dataset, theirs, row.first_time, row.last_time, row.changed))
+    return tuple(found)
 
 
 def _unfit(session: Session, rule: str, rulesets: set[str]) -> dict[str, tuple[Reason, str]]:

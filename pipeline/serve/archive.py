@@ -29,6 +29,8 @@ from pipeline.model.errors import DamagedError, ServiceAwayError, UsageError
 FORMAT: Final = 1
 HEAD: Final = "BACKUP.json"
 CHECKSUMS: Final = "CHECKSUMS.json"
+LAKE: Final = "lake"
+"""The folder of a backup that holds the lake's files."""
 END: Final = "END"
 _LARGEST_NOTE: Final = 256 << 20
 _PIECE: Final = 1 << 20

@@ -54,10 +54,12 @@ ALL_TIME = TimeRange()
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Documents (nested ECS, newest first), and the key of the next page (None at the end)."""
+    """Documents (nested ECS, newest first), and the key of the next page (None at the end). `missing` events
+    of the scope and time are lost (their file was damaged and given up): nobody knows whether they fit."""
 
     documents: Sequence[dict[str, Any]]
     next: str | None
+    missing: int = 0
 
 
 @dataclass(frozen=True, slots=True)

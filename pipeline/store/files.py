@@ -253,5 +253,5 @@ def damaged(path: Path, error: Exception | str) -> DamagedError:
         "a file of the lake is damaged",
         where=str(path),
         got=str(error).splitlines()[0][:200] if str(error) else type(error).__name__,
-        remedy="`thapcanh doctor` lists what it held; restore the file from a backup",
+        remedy="thapcanh store verify says what it held and mends it",
     )

@@ -73,6 +73,25 @@ def settle_once(
     return settled
 
 
+def normalise_again(
+    node: str,
+    records: Sequence[RawRecord],
+    state: State,
+    products: Mapping[str, Product],
+    *,
+    key: bytes,
+    now: datetime,
+    countries: Countries | None = None,
+) -> dict[str, pa.Table]:
+    """The events of records that were settled once, by dataset; nothing is stored. In processes apart: one of
+    the records may be what killed a process then."""
+    guard = Guard(careful=True)
+    made = _normalised(
+        node, records, products, _sources(state, records), guard, key, now, countries
+    )
+    return {dataset: concat(parts) for dataset, parts in made.tables.items()}
+
+
 @dataclass
 class _Made:
     """What became of a batch, gathered over its sources."""

@@ -23,7 +23,14 @@ from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
-from pipeline.store import lake_compact, lake_delete, lake_manifest, settlement, superseding
+from pipeline.store import (
+    lake_compact,
+    lake_delete,
+    lake_manifest,
+    lake_verify,
+    settlement,
+    superseding,
+)
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.columns import ALWAYS, from_extra
 from pipeline.store.files import Written, arrange, damaged, open_parquet, write_file
@@ -37,6 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _LIVE: Final = "live"
+_REMEDY: Final = "thapcanh store verify says what it held and mends it"
 
 
 class Lake:
@@ -103,7 +111,7 @@ class Lake:
         chosen = (
             sa.select(LakeFile)
             .where(LakeFile.id.in_(sa.select(LakeSpan.file).where(sa.or_(*overlap))))
-            .where(LakeFile.state.in_((_LIVE, "quarantined", "lost")))
+            .where(LakeFile.state == _LIVE)
             .order_by(LakeFile.number)
         )
         with self._state.read() as session:
@@ -195,16 +203,18 @@ class Lake:
                     sa.select(LakeFile.path, LakeFile.bytes).where(LakeFile.state == _LIVE)
                 )
             )
+            rows = sa.select(sa.func.sum(LakeFile.rows)).where(LakeFile.state == lake_verify.LOST)
+            lost = int(session.scalar(rows) or 0)
         notes = []
         for path, size in files:
             there = self._root / path
             if not there.exists():
-                notes.append(f"{path} is gone: restore it from a backup")
+                notes.append(f"{path} is gone: {_REMEDY}")
             elif there.stat().st_size != size:
-                notes.append(f"{path} has another size than was written: restore it from a backup")
+                notes.append(f"{path} has another size than was written: {_REMEDY}")
         return Health(
             "degraded" if notes else "ok", notes,
-            {"files": len(files), "bytes": sum(size for _, size in files)},
+            {"files": len(files), "bytes": sum(size for _, size in files), "lost_events": lost},
         )  # fmt: skip
 
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
@@ -275,9 +285,7 @@ def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
         have = [name for name in opened.schema_arrow.names if name in names or name == events.EXTRA]
         table = opened.read(have)
     except FileNotFoundError as error:
-        raise DamagedError(
-            "a file of the lake is gone", where=str(path), remedy="restore it from a backup"
-        ) from error
+        raise DamagedError("a file of the lake is gone", where=str(path), remedy=_REMEDY) from error
     except (pa.ArrowException, OSError) as error:  # its footer is whole, its pages are not
         raise damaged(path, error) from error
     missing = names - set(table.column_names)

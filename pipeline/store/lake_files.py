@@ -23,6 +23,7 @@ from pipeline.state.tables.lake import LakeFile, LakeSchema, Superseded
 from pipeline.store.base import TimeRange
 from pipeline.store.columns import from_extra
 from pipeline.store.files import damaged
+from pipeline.store.lake_verify import LOST
 from pipeline.store.masks import field_of, leaf_mask
 from pipeline.store.query_tree import And, Everything, Node, Not, Or, Words
 
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 PIECE_BYTES: Final = 8 << 20
-# A quarantined or lost file is opened too, so that a search says that it cannot answer whole.
-STANDING: Final = ("live", "quarantined", "lost")
 
 _PLAIN: Final = frozenset({events.ORIGINAL, events.ID, events.AGENCY})  # read without dictionaries
 
@@ -61,7 +60,7 @@ class Manifest:
         chosen = sa.select(
             LakeFile.id, LakeFile.path, LakeFile.dataset, LakeFile.columns, LakeFile.agencies,
             LakeFile.first_time, LakeFile.last_time,
-        ).where(LakeFile.state.in_(STANDING))  # fmt: skip
+        ).where(LakeFile.state == "live")  # fmt: skip
         if when.start is not None:
             chosen = chosen.where(LakeFile.last_time >= when.start)
         if when.stop is not None:
@@ -76,6 +75,18 @@ class Manifest:
                 }
         files = [Facts(r[0], r[1], r[2], r[3], frozenset(r[4]), r[5], r[6]) for r in rows]
         return [f for f in files if any(map(scope.allows, f.agencies))], gone
+
+    def missing(self, scope: Scope, when: TimeRange) -> int:
+        """How many events of the scope and time were lost with files that were given up, as far as is known:
+        those of a file that touches the time."""
+        chosen = sa.select(LakeFile.agencies).where(LakeFile.state == LOST)
+        if when.start is not None:
+            chosen = chosen.where(LakeFile.last_time >= when.start)
+        if when.stop is not None:
+            chosen = chosen.where(LakeFile.first_time < when.stop)
+        with self._state.read() as session:
+            held = list(session.scalars(chosen))
+        return sum(rows for one in held for agency, rows in one.items() if scope.allows(agency))
 
     def columns(self, file: Facts) -> dict[str, str]:
         """The file's columns and their Arrow types as text."""
@@ -147,7 +158,7 @@ class OpenFile:
             raise DamagedError(
                 "a file of the lake is gone",
                 where=str(self.path),
-                remedy="restore it from a backup",
+                remedy="thapcanh store verify says what it held and mends it",
             ) from error
         except (pa.ArrowException, OSError) as error:
             raise damaged(self.path, error) from error

@@ -76,7 +76,8 @@ class LakeSearch:
                 asked.floor = best[-1].key.time  # what is older cannot matter any more
         shown = best[:limit]
         following = write_key(shown[-1].key, query) if len(best) > limit else None
-        return Page(self._documents(shown, asked), following)
+        missing = self._manifest.missing(scope, when)
+        return Page(self._documents(shown, asked), following, missing)
 
     def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
         """See `base.SearchableStore`."""

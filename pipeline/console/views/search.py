@@ -32,7 +32,14 @@ def page(visit: Visit) -> Response:
     except UsageError as error:
         chosen = span("", "", "", now=visit.now)
         fault = error
-    found: dict[str, Any] = {"rows": [], "next": None, "total": None, "bars": [], "hints": None}
+    found: dict[str, Any] = {
+        "rows": [],
+        "next": None,
+        "missing": 0,
+        "total": None,
+        "bars": [],
+        "hints": None,
+    }
     if not fault and visit.request.query_params:
         try:
             found = _search(visit, query, chosen)
@@ -70,6 +77,7 @@ def _search(visit: Visit, query: str, chosen: Span) -> dict[str, Any]:
     return {
         "rows": rows,
         "next": found.next,
+        "missing": found.missing,
         "total": total,
         "bars": bars(counts, chosen),
         "hints": _hints(visit, query, chosen, scope) if not total else None,

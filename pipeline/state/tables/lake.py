@@ -19,7 +19,8 @@ class LakeFile(Base):
     `last_time` bound `@timestamp`. `number` is the place in the order of commits. `tier`: 0 as
     committed, 1 merged within a receipt hour, 2 one agency's receipt day. `columns` names the
     `LakeSchema`. `resendable`: ids of this file are looked up when records come again. `state`: live,
-    replaced (by a compaction, kept until no reader can hold it), expired, quarantined, lost.
+    replaced (by a compaction, kept until no reader can hold it), expired, lost (damaged and given up:
+    the row says what is missing).
     """
 
     __tablename__ = "lake_file"

@@ -66,7 +66,8 @@ class Alarm(Base):
 class Disposal(Base):
     """Events that retention deleted: whose, those received before when, how many, why, by whom.
 
-    `reason`: age, drill, disk. `events` is None while the deletion is under way, or was cut off.
+    `reason`: age, drill, disk, lost (a damaged file was given up). `events` is None while the deletion is
+    under way, or was cut off.
     """
 
     __tablename__ = "disposal"
