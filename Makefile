@@ -8,7 +8,7 @@ SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: bench check clean coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
-  postgres-stop run test types
+  postgres-stop request-tracker request-tracker-stop run test types
 
 bench: install ## speed of the matcher over a million events (needs ../shared), and of the queue at 100,000 tickets
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
@@ -64,6 +64,12 @@ postgres: install ## a real PostgreSQL in the background; prints its POSTGRES_UR
 
 postgres-stop: install ## end that server
 	@$(BIN)/python tests/support/postgres.py stop
+
+request-tracker: install ## a real Request Tracker in the background; prints its REQUEST_TRACKER_URL
+	@$(BIN)/python tests/request_tracker/server.py start
+
+request-tracker-stop: install ## end that server
+	@$(BIN)/python tests/request_tracker/server.py stop
 
 run: install ## the whole system with the drill played into it, until Ctrl-C; STORE=elasticsearch keeps its events there
 ifeq ($(STORE),elasticsearch)

@@ -18,38 +18,15 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
+from pipeline.model.odd_text import MARKS, ODD, name_of, pictured
+
+__all__ = ["is_odd", "marked_text", "pictured", "safe_text"]
+
 LONGEST: Final = 20_000  # characters of one value on a page; the rest is said to be cut
-
-# Controls, format characters (bidi, zero width, tags), lone surrogates, separators of line and
-# paragraph, odd blanks, and what takes up room without showing anything.
-_ODD = re.compile(
-    "[\x00-\x1f\x7f-\x9f\xa0\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e0fff]"
-)
-_NAMES: Final = (
-    "NUL SOH STX ETX EOT ENQ ACK BEL BS TAB LF VT FF CR SO SI "
-    "DLE DC1 DC2 DC3 DC4 NAK SYN ETB CAN EM SUB ESC FS GS RS US"
-)
-_CONTROLS: Final = tuple(_NAMES.split())
-_MARKS = re.compile(
-    "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{4,}"
-)
-
-
-def _name(char: str) -> str:
-    code = ord(char)
-    return f"⟦{_CONTROLS[code]}⟧" if code < 0x20 else f"⟦{code:04X}⟧"
-
-
-def pictured(text: str) -> str:
-    """The text with its odd characters as pictures, still text; line breaks and tabs stand."""
-    text = text.replace("\r\n", "\n")
-    return _ODD.sub(lambda found: found[0] if found[0] in "\n\t" else _name(found[0]), text)
 
 
 def _picture(char: str) -> Markup:
-    code, shown = ord(char), _name(char)
+    code, shown = ord(char), name_of(char)
     title = f"U+{code:04X} {unicodedata.name(char, '')}".strip()
     return Markup('<b class="odd" title="{}">{}</b>').format(title, shown)
 
@@ -61,7 +38,7 @@ def safe_text(value: object, *, lines: bool = False, longest: int = LONGEST) -> 
     text = text[:longest]
     parts: list[Markup] = []
     at = 0
-    for found in _ODD.finditer(text):
+    for found in ODD.finditer(text):
         char = found[0]
         if lines and char in "\n\t":
             continue
@@ -98,10 +75,10 @@ def marked_text(value: str, words: Collection[str], *, longest: int = LONGEST) -
 
 def _plain(text: str) -> Markup:
     # A pile of combining marks paints over its neighbours: three are kept, more are counted.
-    tamed = _MARKS.sub(lambda pile: f"{pile[0][:3]}⟦+{len(pile[0]) - 3}⟧", text)
+    tamed = MARKS.sub(lambda pile: f"{pile[0][:3]}⟦+{len(pile[0]) - 3}⟧", text)
     return escape(tamed)
 
 
 def is_odd(value: object) -> bool:
     """Whether the text holds anything that is shown as a picture."""
-    return bool(_ODD.search(str(value)))
+    return bool(ODD.search(str(value)))

@@ -34,6 +34,7 @@ from pipeline.state.tables.register import (
     SourceWatch,
 )
 from pipeline.state.tables.tickets import (
+    MirrorLink,
     Outbox,
     Ticket,
     TicketClock,
@@ -95,7 +96,17 @@ def _of_the_centre(session: Session) -> list[str]:
 
 
 def _remove_tickets(session: Session, tickets: list[str]) -> None:
-    for table in (Attachment, Notice, Outbox, TicketHistory, TicketFinding, TicketTag, TicketClock):
+    tables = (
+        Attachment,
+        MirrorLink,
+        Notice,
+        Outbox,
+        TicketClock,
+        TicketFinding,
+        TicketHistory,
+        TicketTag,
+    )
+    for table in tables:
         session.execute(sa.delete(table).where(table.ticket.in_(tickets)))
     session.flush()
     session.execute(sa.delete(Ticket).where(Ticket.id.in_(tickets)))

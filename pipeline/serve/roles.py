@@ -90,8 +90,10 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
     from pipeline.serve.notice_mail import NoticePost
     from pipeline.serve.policy import ticket_policy
     from pipeline.tickets.loop import tickets_loop
+    from pipeline.tickets.outbox_post import Post
 
     heart = Heart(here.state, "tickets")
+    mirrors = Post(here.state, here.settings.mirrors, console=console_url(here.settings.console))
     watch = HomeWatch(here)
     mail = here.settings.alarms.mail
     post = AlarmPost(here.state, mail)
@@ -103,6 +105,7 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
         post.look(utc_now())
         notices.look(utc_now())
 
+    mirrors.start(stop)
     tickets_loop(
         here.state,
         policy=ticket_policy(here),

@@ -195,6 +195,48 @@ class AlarmSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorSystem:
+    """One outside system that is told of tickets. `url` is its address (mail: ``smtp://host:25``), `place` where
+    in it tickets go: queue, project, customer.
+    `password`, `token` and `secret` are references. Told are tickets of `agencies` (none: all), of `level` and
+    up, of `tlp` at the most; `drills` too, if set. Seconds of one request; deeds a minute at the most."""
+
+    name: str
+    kind: Literal["request_tracker", "webhook", "mail", "thehive", "iris", "jira"]
+    url: str
+    place: str = ""
+    language: Literal["vi", "en"] = "vi"
+    user: str = ""
+    password: str = ""
+    token: str = ""
+    secret: str = ""
+    ca: str = ""
+    proxy: str = ""
+    sender: str = ""
+    to: tuple[str, ...] = ()
+    starttls: bool = False
+    agencies: tuple[str, ...] = ()
+    level: Level = "informational"
+    tlp: Literal["clear", "green", "amber", "amber+strict", "red"] = "amber+strict"
+    drills: bool = False
+    timeout: float = 15.0
+    per_minute: int = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MirrorSettings:
+    """Outside systems, the hosts that may be spoken to at all, seconds between looks at the outbox and at what
+    changed over there, and how often a deed of unknown outcome is tried before it is given up."""
+
+    systems: tuple[MirrorSystem, ...] = ()
+    hosts: tuple[str, ...] = ()
+    interval: float = 1.0
+    changes_every: float = 20.0
+    tries: int = 12
+    keep_days: int = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """All of them, with the home folder that they belong to."""
 
@@ -209,6 +251,7 @@ class Settings:
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)
     alarms: AlarmSettings = field(default_factory=AlarmSettings)
+    mirrors: MirrorSettings = field(default_factory=MirrorSettings)
 
     @property
     def state_url(self) -> str:

@@ -1,7 +1,8 @@
 """What happened to a ticket, and who outside is to be told: both in the transaction of the deed.
 
-Invariants: history only grows, its places count from 1 without a gap; a drill's ticket tells nobody.
-The mirrors to tell are the names in the state's `meta` row `mirrors`: ``{"names": ["rt"]}``.
+Invariants: history only grows, its places count from 1 without a gap; a drill's ticket tells nobody else.
+The mirrors to tell are those in the state's `meta` row `mirrors`: ``{"names": ["rt"], "drills": []}``; those of
+`drills` are told of a rehearsal's tickets too.
 """
 
 from __future__ import annotations
@@ -29,30 +30,32 @@ def record(
     text: str = "",
     detail: dict[str, Any] | None = None,
     tell: bool = True,
+    origin: str = "",
 ) -> None:
-    """Append to the history, and (unless told not to, or in a drill) to the outbox of every mirror."""
+    """Append to the history, and (unless told not to) to the outbox of every mirror but `origin`."""
     session.flush()
     last = session.scalar(
         sa.select(sa.func.max(TicketHistory.place)).where(TicketHistory.ticket == ticket.id)
     )
+    place = (last or 0) + 1
     session.add(
         TicketHistory(
-            ticket=ticket.id,
-            place=(last or 0) + 1,
-            what=what,
-            by=by,
-            at=at,
-            text=text,
-            detail=detail or {},
+            ticket=ticket.id, place=place, what=what, by=by, at=at, text=text, detail=detail or {},
         )
-    )
+    )  # fmt: skip
     ticket.changed = at
-    if not tell or ticket.drill:
-        return
-    mirrors = session.get(Meta, MIRRORS)
-    for mirror in mirrors.value.get("names", ()) if mirrors else ():
+    mirrors = session.get(Meta, MIRRORS) if tell else None
+    known = mirrors.value if mirrors else {}
+    for mirror in known.get("drills" if ticket.drill else "names", ()):
+        if mirror == origin:
+            continue
         body = snapshot(ticket) | {"what": what, "by": by, "text": text, "detail": detail or {}}
-        session.add(Outbox(ticket=ticket.id, mirror=mirror, what=what, body=body, due=at))
+        session.add(
+            Outbox(
+                ticket=ticket.id, mirror=mirror, what=what, key=f"{ticket.id}.{place}",
+                body=body | {"at": to_iso(at)}, made=at, due=at,
+            )
+        )  # fmt: skip
 
 
 def snapshot(ticket: Ticket) -> dict[str, Any]:
@@ -70,4 +73,8 @@ def snapshot(ticket: Ticket) -> dict[str, Any]:
         "first": to_iso(ticket.first),
         "last": to_iso(ticket.last),
         "events": ticket.events,
+        "tlp": ticket.tlp,
+        "drill": ticket.drill,
+        "waiting_for": ticket.waiting_for,
+        "duplicate_of": ticket.duplicate_of,
     }

@@ -229,17 +229,61 @@ class Deed(Base):
 
 
 class Outbox(Base):
-    """What outside systems are to be told, in order per ticket. `state`: waiting, sent, dead."""
+    """What outside systems are to be told, in order per ticket and mirror.
+
+    `state`: waiting, sending (begun, and not yet recorded: unknown once `due` is past), unknown (perhaps
+    done: looked up before it is sent again), sent, skipped (a filter keeps it here), dead. `key` names the
+    deed at the mirror. `due` is when to try again, or until when a sending one may be at it.
+    """
 
     __tablename__ = "outbox"
-    __table_args__ = (Index("ix_outbox_state_due", "state", "due"),)
+    __table_args__ = (
+        Index("ix_outbox_mirror_state_due", "mirror", "state", "due"),
+        Index("ix_outbox_ticket_mirror_id", "ticket", "mirror", "id"),
+    )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
-    ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"), index=True)
+    ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"))
     mirror: Mapped[str] = mapped_column(String(64))
     what: Mapped[str] = mapped_column(String(16))
+    key: Mapped[str] = mapped_column(String(64), default="")
     body: Mapped[dict[str, Any]]
     state: Mapped[str] = mapped_column(String(16), default="waiting")
     tries: Mapped[int] = mapped_column(default=0)
+    made: Mapped[datetime]
     due: Mapped[datetime]
     error: Mapped[str] = mapped_column(default="")
+
+
+class MirrorLink(Base):
+    """A ticket's counterpart at a mirror: `remote` is its name there, `url` where people see it."""
+
+    __tablename__ = "mirror_link"
+
+    ticket: Mapped[str] = mapped_column(ForeignKey("ticket.id"), primary_key=True)
+    mirror: Mapped[str] = mapped_column(String(64), primary_key=True)
+    remote: Mapped[str] = mapped_column(String(128))
+    url: Mapped[str] = mapped_column(default="")
+    made: Mapped[datetime]
+
+
+class MirrorSeen(Base):
+    """A change over there that has come back as a comment: never twice."""
+
+    __tablename__ = "mirror_seen"
+
+    mirror: Mapped[str] = mapped_column(String(64), primary_key=True)
+    change: Mapped[str] = mapped_column(String(128), primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
+
+
+class MirrorState(Base):
+    """How a mirror is: up to where its changes are read, since when it fails (None: it does not), and why."""
+
+    __tablename__ = "mirror_state"
+
+    mirror: Mapped[str] = mapped_column(String(64), primary_key=True)
+    cursor: Mapped[str] = mapped_column(default="")
+    failing: Mapped[datetime | None]
+    error: Mapped[str] = mapped_column(default="")
+    reached: Mapped[datetime | None]

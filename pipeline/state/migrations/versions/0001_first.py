@@ -319,6 +319,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_meta")),
     )
     op.create_table(
+        "mirror_seen",
+        sa.Column("mirror", sa.String(length=64), nullable=False),
+        sa.Column("change", sa.String(length=128), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("mirror", "change", name=op.f("pk_mirror_seen")),
+    )
+    with op.batch_alter_table("mirror_seen", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_mirror_seen_at"), ["at"], unique=False)
+
+    op.create_table(
+        "mirror_state",
+        sa.Column("mirror", sa.String(length=64), nullable=False),
+        sa.Column("cursor", sa.String(), nullable=False),
+        sa.Column("failing", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.String(), nullable=False),
+        sa.Column("reached", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("mirror", name=op.f("pk_mirror_state")),
+    )
+    op.create_table(
         "node",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("kind", sa.String(length=16), nullable=False),
@@ -667,6 +686,16 @@ def upgrade() -> None:
         batch_op.create_index("ix_match_blob_last_time", ["last_time"], unique=False)
 
     op.create_table(
+        "mirror_link",
+        sa.Column("ticket", sa.String(length=32), nullable=False),
+        sa.Column("mirror", sa.String(length=64), nullable=False),
+        sa.Column("remote", sa.String(length=128), nullable=False),
+        sa.Column("url", sa.String(), nullable=False),
+        sa.Column("made", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_mirror_link_ticket")),
+        sa.PrimaryKeyConstraint("ticket", "mirror", name=op.f("pk_mirror_link")),
+    )
+    op.create_table(
         "notice",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("person", sa.String(length=64), nullable=False),
@@ -706,17 +735,23 @@ def upgrade() -> None:
         sa.Column("ticket", sa.String(length=32), nullable=False),
         sa.Column("mirror", sa.String(length=64), nullable=False),
         sa.Column("what", sa.String(length=16), nullable=False),
+        sa.Column("key", sa.String(length=64), nullable=False),
         sa.Column("body", sa.JSON(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("tries", sa.BigInteger(), nullable=False),
+        sa.Column("made", sa.BigInteger(), nullable=False),
         sa.Column("due", sa.BigInteger(), nullable=False),
         sa.Column("error", sa.String(), nullable=False),
         sa.ForeignKeyConstraint(["ticket"], ["ticket.id"], name=op.f("fk_outbox_ticket")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
     )
     with op.batch_alter_table("outbox", schema=None) as batch_op:
-        batch_op.create_index("ix_outbox_state_due", ["state", "due"], unique=False)
-        batch_op.create_index(batch_op.f("ix_outbox_ticket"), ["ticket"], unique=False)
+        batch_op.create_index(
+            "ix_outbox_mirror_state_due", ["mirror", "state", "due"], unique=False
+        )
+        batch_op.create_index(
+            "ix_outbox_ticket_mirror_id", ["ticket", "mirror", "id"], unique=False
+        )
 
     op.create_table(
         "person_agency",

@@ -1,0 +1,68 @@
+"""A mirror as the settings name it. Secrets are read here, and go no further than its line."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
+from pipeline.settings.secrets import read_secret
+from pipeline.settings.values import MirrorSettings, MirrorSystem
+from pipeline.tickets.mirrors.base import Mirror
+from pipeline.tickets.mirrors.line import Line, allowed
+from pipeline.tickets.mirrors.request_tracker import RequestTracker
+from pipeline.tickets.mirrors.webhook import Webhook
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
+_NEEDED: Final = {
+    "request_tracker": ("place", "user", "password"),
+    "webhook": ("secret",),
+}
+
+
+def check_settings(settings: MirrorSettings) -> None:
+    """Every fault of the mirrors' settings at once, before one has to be used."""
+    faults: list[ThapCanhError] = []
+    names = [one.name for one in settings.systems]
+    for one in settings.systems:
+        where = f"mirrors.systems, {one.name}"
+        if not _NAME.fullmatch(one.name) or names.count(one.name) > 1:
+            expected = "small letters, digits and -, each once"
+            faults.append(UsageError("this is no name of a mirror", where=where, expected=expected))
+        faults += [
+            UsageError(f"a mirror of kind {one.kind} needs {name}", where=where)
+            for name in _NEEDED[one.kind]
+            if not getattr(one, name)
+        ]
+        schemes = ("smtp",) if one.kind == "mail" else ("http", "https")
+        try:
+            allowed(one.url, settings.hosts, schemes)
+        except UsageError as fault:
+            faults.append(fault)
+    if faults:
+        raise FaultsError("mirrors cannot be used", faults)
+
+
+def make(one: MirrorSystem, settings: MirrorSettings) -> Mirror:
+    """The mirror, ready to be spoken to."""
+
+    def secret(name: str) -> str:
+        reference = getattr(one, name)
+        return read_secret(reference, f"mirrors.systems.{one.name}.{name}") if reference else ""
+
+    password, token, shared = secret("password"), secret("token"), secret("secret")
+
+    def line(path: str = "", **more: object) -> Line:
+        return Line(
+            one.url.rstrip("/") + path, settings.hosts, timeout=one.timeout, ca=one.ca,
+            proxy=one.proxy, secrets=(password, token, shared), **more,  # type: ignore[arg-type]
+        )  # fmt: skip
+
+    match one.kind:
+        case "request_tracker":
+            rest = line("/REST/2.0", auth=(one.user, password))
+            return RequestTracker(rest, queue=one.place, user=one.user, web=one.url)
+        case "webhook":
+            return Webhook(line(), shared)
+        case _:
+            raise UsageError("there is no such kind of mirror", got=one.kind)
