@@ -15,7 +15,6 @@ from pipeline.cli.output import show_list, show_one
 from pipeline.cli.rules import rules
 from pipeline.cli.whole_ids import whole_exception, whole_rule
 from pipeline.model.clock import utc_now
-from pipeline.model.detections import Level
 from pipeline.model.errors import NotFoundError, RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
@@ -41,6 +40,7 @@ def rules_backtest(
 
     from pipeline.detect.backtest import backtest_rule
     from pipeline.detect.register import sync_shipped
+    from pipeline.serve.policy import opens_tickets
 
     if bool(which) == (draft is not None):
         raise UsageError("give a rule's or an exception's id, or --draft", where="rules backtest")
@@ -66,7 +66,7 @@ def rules_backtest(
             which = which and whole_rule(here, which)
             found = backtest_rule(here.state, here.store, OPERATOR, which, draft=text, **span)
             _keep(here, found)
-        opens = _opens(here, found)
+        opens = opens_tickets(here, found.level, found.status)
     _show(found, opens=opens, as_json=as_json)
 
 
@@ -118,12 +118,6 @@ def _keep(here: Installation, found: Backtest) -> None:
     from pipeline.detect.backtests import keep_result
 
     keep_result(here.state, OPERATOR, found.subject, found.revision, _plain(found), now=found.until)
-
-
-def _opens(here: Installation, found: Backtest) -> bool:
-    settings = here.settings.tickets
-    rank = Level(settings.level).rank
-    return Level(found.level).rank >= rank and found.status in settings.statuses
 
 
 def _plain(found: Backtest) -> dict[str, Any]:

@@ -124,6 +124,24 @@ RUN_KINDS: Final[Mapping[str, str]] = {
     "scheduled": _("Scheduled"),
     "backfill": _("Backfill"),
 }
+JOBS: Final[Mapping[str, str]] = {
+    "waiting": _("Waiting"),
+    "running": _("Running"),
+    "done": _("Done"),
+    "failed": _("Failed"),
+    "cancelled": _("Cancelled"),
+}
+JOB_KINDS: Final[Mapping[str, str]] = {
+    "backtest_rule": _("Backtest of a rule"),
+    "backtest_exception": _("Backtest of an exception"),
+    "backfill": _("Backfill"),
+}
+STANDINGS: Final[Mapping[str, str]] = {
+    "proposed": _("Waits for approval"),
+    "in force": _("In force"),
+    "expired": _("Expired"),
+    "ended": _("Withdrawn"),
+}
 GAPS: Final[Mapping[str, str]] = {
     "pending": _("waits to be evaluated"),
     "failed": _("its run failed"),
@@ -183,6 +201,9 @@ NOTICES: Final[Mapping[str, str]] = {
     "unmerged": _("The ticket stands by itself again."),
     "saved": _("The change is saved."),
     "unchanged": _("Nothing was different: the list stays as it was."),
+    "proposed": _("The exception is proposed; another analyst approves it."),
+    "approved": _("The exception is in force from now on."),
+    "ended": _("The exception is withdrawn."),
     "paused": _("The schedule is paused."),
     "resumed": _("The schedule goes on where it stopped."),
     "notified": _("The notice is recorded."),

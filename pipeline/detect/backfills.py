@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from pipeline.access.permissions import require
-from pipeline.detect.backtest import PIECE, compiled_alone
+from pipeline.detect.backtest import PIECE, Progress, compiled_alone
 from pipeline.detect.exceptions import in_force
 from pipeline.detect.runs import RunResult, backfill, cursors_of
 from pipeline.model import events
@@ -32,6 +32,7 @@ def backfill_rule(
     schedule: str = "main",
     since: datetime,
     now: datetime,
+    progress: Progress = lambda *_: None,
 ) -> list[RunResult]:
     """Evaluate the rule over what was received since. Stops at the first run that fails."""
     require(actor, "rule.write", None)
@@ -39,7 +40,9 @@ def backfill_rule(
     with state.read() as session:
         passed = cursors_of(session, schedule)
     window = received_since(store, passed, frozenset(alone.columns), since)
-    return backfill(state, store, alone, window, schedule=schedule) if window else []
+    if not window:
+        return []
+    return backfill(state, store, alone, window, schedule=schedule, progress=progress)
 
 
 def received_since(

@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -33,6 +33,9 @@ from pipeline.model.scope import Actor, Scope
 from pipeline.settings.places import config_dir
 from pipeline.state.state import State
 from pipeline.store.base import Store
+
+if TYPE_CHECKING:
+    from pipeline.detect.exceptions import Proposal
 
 PIECE: Final = 100_000
 """Sequences that are read at once."""
@@ -120,18 +123,22 @@ def backtest_exception(
     actor: Actor,
     exception: str,
     *,
+    draft: Proposal | None = None,
     schedule: str = "main",
     since: datetime,
     now: datetime,
     progress: Progress = lambda *_: None,
 ) -> Backtest:
     """What its rules match with the exception, against what they match without it. `hidden` counts what
-    it takes out of sight."""
-    from pipeline.detect.exceptions import as_in_force, find_exception
+    it takes out of sight. A `draft` is not saved yet."""
+    from pipeline.detect.exceptions import as_in_force, drafted, find_exception
 
     require(actor, "exception.read", None)
     scope = scope_for(actor, "event.search")
-    row = find_exception(state, actor, exception)
+    if draft is None:
+        row = find_exception(state, actor, exception)
+    else:
+        row = drafted(state, actor, draft, now=now)
     book = rules_from_texts(active_texts(state, schedule), placeholders=placeholders(state))
     rules = [rule for rule in book.rules if rule.id in row.rules]
     if not rules:

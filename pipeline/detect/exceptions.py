@@ -57,16 +57,7 @@ class Proposal(msgspec.Struct, frozen=True, kw_only=True):
 
 def propose(state: State, actor: Actor, wanted: Proposal, *, now: datetime) -> str:
     """Write an exception down; it hides nothing until it is approved. Its id."""
-    _allow(actor, "exception.write", wanted.agencies)
-    for what, value in (("owner", wanted.owner), ("reason", wanted.reason)):
-        if not value.strip():
-            raise UsageError(f"an exception needs its {what}")
-    if not now < wanted.expires <= now + LONGEST:
-        raise UsageError(
-            "an exception ends at a date", got=wanted.expires.isoformat(),
-            expected=f"later than now, within {LONGEST.days} days",
-        )  # fmt: skip
-    read = read_filter(wanted.text)
+    read = check(state, actor, wanted, now=now)
     with state.begin() as session:
         if session.get(ExceptionRow, read.rule.id) is not None:
             raise ConflictError("there is an exception of this id already", got=read.rule.id)
@@ -86,6 +77,35 @@ def propose(state: State, actor: Actor, wanted: Proposal, *, now: datetime) -> s
             )
         )
     return read.rule.id
+
+
+def check(state: State, actor: Actor, wanted: Proposal, *, now: datetime) -> Filter:
+    """Whether it could be proposed so; raises what `propose` would."""
+    _allow(actor, "exception.write", wanted.agencies)
+    for what, value in (("owner", wanted.owner), ("reason", wanted.reason)):
+        if not value.strip():
+            raise UsageError(f"an exception needs its {what}")
+    if not now < wanted.expires <= now + LONGEST:
+        raise UsageError(
+            "an exception ends at a date", got=wanted.expires.isoformat(),
+            expected=f"later than now, within {LONGEST.days} days",
+        )  # fmt: skip
+    read = read_filter(wanted.text)
+    with state.read() as session:
+        rules_named(session, read)
+    return read
+
+
+def drafted(state: State, actor: Actor, wanted: Proposal, *, now: datetime) -> ExceptionRow:
+    """The row that it would become, kept nowhere: for a backtest before it is saved."""
+    read = check(state, actor, wanted, now=now)
+    with state.read() as session:
+        rules = [rule.id for rule in rules_named(session, read)]
+    return ExceptionRow(
+        id=read.rule.id, title=read.rule.title, rules=rules, text=wanted.text,
+        owner=wanted.owner, reason=wanted.reason, agencies=sorted(set(wanted.agencies)),
+        proposed=now, proposed_by=actor.name, expires=wanted.expires, ended=None, approved=None,
+    )  # fmt: skip
 
 
 def approve(

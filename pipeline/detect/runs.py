@@ -172,15 +172,18 @@ def backfill(
     schedule: str = "main",
     limits: Limits = DEFAULT_LIMITS,
     clock: Callable[[], datetime] = utc_now,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> list[RunResult]:
     """Evaluate a window of its own, bounded piece by piece; no cursor moves. Stops at the first failure.
 
-    What lies beyond the watermark is left out.
+    What lies beyond the watermark is left out. `progress` hears sequences done and all, between runs.
     """
     watermark = store.watermark()
     done = {node: after for node, (after, _) in window.spans.items()}
     goal = {n: min(upto, watermark.get(n, 0)) for n, (_, upto) in window.spans.items()}
     results: list[RunResult] = []
+    total = sum(goal[node] - done[node] for node in goal)
+    progress(0, total)
     while piece := next_window(done, goal, limits.window):
         with state.begin() as session:
             run = _begin(session, evaluator, piece, schedule=schedule, kind="backfill", now=clock())
@@ -190,6 +193,7 @@ def backfill(
         results.append(job.work(store, left))
         if results[-1].status == "failed":
             break
+        progress(total - left, total)
     return results
 
 

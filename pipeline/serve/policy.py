@@ -11,6 +11,12 @@ from pipeline.tickets.attachments import FOLDER, Shelf
 from pipeline.tickets.policy import Policy
 
 
+def opens_tickets(here: Installation, level: str, status: str) -> bool:
+    """Whether findings of such a rule open tickets."""
+    settings = here.settings.tickets
+    return Level(level).rank >= Level(settings.level).rank and status in settings.statuses
+
+
 def ticket_policy(here: Installation) -> Policy:
     settings = here.settings.tickets
     return Policy(

@@ -71,16 +71,20 @@ def _detect(here: Installation, stop: threading.Event) -> None:
     from pipeline.detect.register import sync_shipped
     from pipeline.detect.runs import Limits
     from pipeline.detect.scheduler import detect_loop
+    from pipeline.serve.job_worker import JobDesk
 
     settings = here.settings.detect
     heart = Heart(here.state, "detect")
     heart.beat(progress=True)
     sync_shipped(here.state, now=utc_now(), cache=here.settings.cache)
+    desk = threading.Thread(target=JobDesk(here).run, args=[stop], name="jobs")
+    desk.start()
     detect_loop(
         here.state, here.store, ActiveRules(here.state, here.settings.cache),
         holder=f"{socket.gethostname()}-{os.getpid()}", interval=settings.interval,
         limits=Limits(window=settings.window, lease=settings.lease_seconds), stop=stop, beat=heart.beat,
     )  # fmt: skip
+    desk.join()
 
 
 def _tickets(here: Installation, stop: threading.Event) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_client import Site
-from support.seed import PASSWORD
+from support.seed import EXCEPTION, PASSWORD
 
 from pipeline.access import links, people
 from pipeline.model.scope import OPERATOR, Actor, Scope
@@ -40,7 +40,16 @@ WORDS = {
 
 
 RULE = "00000001-7c1e-4a5b-9d2f-000000000000"
-DETECTION = ("/runs/r7", "/schedules", f"/coverage?rule={RULE}", "/watchlists/scanners")
+DETECTION = (
+    "/exceptions",
+    f"/exceptions/{EXCEPTION}",
+    "/exceptions/new",
+    "/jobs/j1",
+    "/runs/r7",
+    "/schedules",
+    f"/coverage?rule={RULE}",
+    "/watchlists/scanners",
+)
 OTHER = Actor("person", "quan", "administrator", Scope.everything())
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
@@ -149,6 +158,11 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/schedules",
         f"/coverage?rule={RULE}",
         "/watchlists",
+        "/exceptions",
+        f"/exceptions/{EXCEPTION}",
+        "/exceptions/new?finding=00000000000000000000000000000001&ticket=1",
+        "/backtests",
+        "/jobs/j1",
         "/watchlists/scanners",
         "/rules",
         "/account",

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.console_client import Browser, Site, open_site
-from support.seed import PASSWORD
+from support.seed import EXCEPTION, PASSWORD
 
 from pipeline.access import links, log, people
 from pipeline.access.permissions import PEOPLE_ROLES
@@ -121,6 +121,13 @@ def test_every_answer_wears_the_headers(site: Site) -> None:
 
 def test_no_page_holds_what_the_policy_forbids(site: Site) -> None:
     pages = ["/sign-in", "/tickets", "/tickets/1", "/tickets/5", "/search?q=nginx", "/sources"]
+    pages += [
+        "/exceptions",
+        f"/exceptions/{EXCEPTION}",
+        "/exceptions/new",
+        "/backtests",
+        "/jobs/j1",
+    ]
     pages += ["/schedules", "/coverage", "/watchlists", "/watchlists/scanners", "/runs/r3"]
     pages += ["/runs", "/rules", "/people", "/account", "/sources/so-tai-chinh-linux_auth"]
     browser = site.signed("quan")

@@ -7,7 +7,7 @@ import re
 import pytest
 import sqlalchemy as sa
 from support.console_client import Site
-from support.seed import FOREIGN, OWN, PEOPLE
+from support.seed import EXCEPTION, EXCEPTION_FOREIGN, FOREIGN, OWN, PEOPLE
 
 from pipeline.access.permissions import PEOPLE_ROLES, reach
 from pipeline.console.pages import PAGES, PUBLIC, SIGNED, Page
@@ -41,6 +41,13 @@ FIELDS = {
     "/hand-over": {"text": "lời"},
     "/schedules/{schedule}/pause": {"reason": "lời"},
     "/schedules/{schedule}/resume": {},
+    "/backtests": {"rule": "00000001-7c1e-4a5b-9d2f-000000000000"},
+    "/jobs/{job}/cancel": {},
+    "/exceptions": {"job": "j1"},
+    "/exceptions/draft": {"rule": "00000001"},
+    "/exceptions/{exception}/backtest": {"days": "7"},
+    "/exceptions/{exception}/approve": {},
+    "/exceptions/{exception}/end": {"reason": "lời"},
     "/maintenance": {"ends": "2026-11-25T10:00", "reason": "lời"},
     "/maintenance/{rest}/cancel": {},
     "/watchlists": {"name": "known_c2", "kind": "address", "values": "192.0.2.7"},
@@ -51,7 +58,7 @@ FIELDS = {
 # cannot be begun): it has passed every check that this test is about.
 RULE = f"{1:08x}-7c1e-4a5b-9d2f-000000000000"
 OUT_OF_STATE = (409, 422)
-ABOUT = re.compile(r"\{(number|event|source)\}")
+ABOUT = re.compile(r"\{(number|event|source|exception|job)\}")
 GUARDED = [page for page in PAGES if page.permission not in (PUBLIC, SIGNED)]
 
 
@@ -74,6 +81,8 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("{source}", f"{agency}-{'windows' if agency == OWN else 'zimbra'}")
         .replace("/figures.csv", "/figures.csv?table=rules")
         .replace("/coverage.csv", f"/coverage.csv?rule={RULE}&agency={OWN}")
+        .replace("{exception}", {OWN: EXCEPTION, FOREIGN: EXCEPTION_FOREIGN}[agency])
+        .replace("{job}", "j1")
         .replace("{run}", "r3")
         .replace("{schedule}", "main")
         .replace("{rest}", "m1")
@@ -92,6 +101,8 @@ def test_the_table_decides(site: Site, page: Page, role: str, agency: str) -> No
     right = reach(role, page.permission)
     if right == "-":
         expected = {403}
+    elif page.path.startswith("/jobs/") and role == "officer":
+        expected = {404}  # an officer has no jobs, and sees none of others
     elif right == "own" and agency == FOREIGN and ABOUT.search(page.path):
         expected = {404}
     else:
@@ -134,6 +145,9 @@ def test_lists_of_an_officer_hold_nothing_of_another_agency(site: Site) -> None:
         "/sources",
         "/runs",
         "/runs/r3",
+        "/exceptions",
+        f"/exceptions/{EXCEPTION}",
+        "/backtests",
         f"/coverage?rule={RULE}",
         f"/coverage.csv?rule={RULE}",
         "/rules",

@@ -22,11 +22,13 @@ from pipeline.state.tables.detection import (
     Coverage,
     Cursor,
     FindingRow,
+    HiddenMatch,
     Maintenance,
     Run,
     ScheduleRow,
 )
 from pipeline.state.tables.intake import DeadLetterRow, Node, Settlement
+from pipeline.state.tables.jobs import JobRow
 from pipeline.state.tables.operation import Pulse
 from pipeline.state.tables.register import (
     Agency,
@@ -35,9 +37,10 @@ from pipeline.state.tables.register import (
     SourceKey,
     SourceSeen,
 )
-from pipeline.state.tables.rules import RuleRevision, RuleRow, Ruleset
+from pipeline.state.tables.rules import ExceptionRow, RuleRevision, RuleRow, Ruleset
 from pipeline.tickets.grouping import tickets_once
 
+EXCEPTION, EXCEPTION_FOREIGN = (f"e000000{n}-0000-4000-8000-000000000000" for n in (1, 2))
 OWN, FOREIGN, DRILL = "so-tai-chinh", "phuong-sai-gon", "dt-phuong-ben-ngoc"
 PASSWORD = "đèn tháp sáng suốt đêm"
 HOSTILE = "sshd[1]: Failed password for <script>alert(1)</script>\x1b[31m root\u202egpj.exe\x07 from 203.0.113.9"
@@ -83,6 +86,7 @@ def seed(state: State, now: datetime) -> FakeStore:
             db.add_all(_story(number, *story, now=now, documents=documents))
     tickets_once(state, now=now - timedelta(minutes=1))
     documents += _noise(now)
+    _exceptions(state, now)
     return FakeStore(documents)
 
 
@@ -321,6 +325,46 @@ def _lists(state: State, now: datetime) -> None:
             Maintenance(
                 id="m1", schedule="", starts=now + timedelta(hours=5), ends=now + timedelta(hours=6),
                 reason="thay ổ đĩa", by="person:quan", declared=now, cancelled=None,
+            )
+        )  # fmt: skip
+
+
+FOUND: dict[str, Any] = {
+    "subject": "", "revision": "r", "title": "Mimikatz Command Line", "level": "critical", "status": "test",
+    "events": 61_200, "cut": False, "only_now": 0, "only_then": 41, "both": 3,
+    "now": {
+        "matches": 3, "findings": 2, "hidden": 41, "days": {"2026-11-20": {OWN: 2}, "2026-11-23": {OWN: 1}},
+        "entities": [[OWN, "STC-DC01", 3]], "values": {"process.command_line": [["m.exe", 3]]},
+    },
+    "against": {"matches": 44, "findings": 9, "days": {}, "entities": [], "values": {}, "hidden": 0},
+}  # fmt: skip
+
+
+def _exceptions(state: State, now: datetime) -> None:
+    """One of each agency, proposed by the administrator; the first has its backtest, and hid something."""
+    found = FOUND | {"since": to_iso(now - timedelta(days=7)), "until": to_iso(now)}
+    with state.begin() as db:
+        for key, agency, number in ((EXCEPTION, OWN, 1), (EXCEPTION_FOREIGN, FOREIGN, 3)):
+            db.add(
+                ExceptionRow(
+                    id=key, title=f"Máy quét của {agency}", rules=[_rule(number)], agencies=[agency],
+                    text=f"title: Máy quét\nid: {key}\n", owner="person:quan", reason="máy quét định kỳ",
+                    proposed=now, proposed_by="person:quan", expires=now + timedelta(days=30),
+                    approved=None, ended=None, backtest=found if agency == OWN else {},
+                )
+            )  # fmt: skip
+        db.flush()
+        db.add(
+            HiddenMatch(
+                exception=EXCEPTION, rule=_rule(1), event=bytes(16), agency=OWN, entity="STC-PC09",
+                time=now, fields={"process.command_line": COMMANDS[0]}, run="r1",
+            )
+        )  # fmt: skip
+        db.add(
+            JobRow(
+                id="j1", kind="backtest_rule", subject=_rule(1), asked={"days": 7}, by="person:an",
+                actor={}, at=now, status="done", started=now, alive=now, ended=now,
+                result=found | {"opens_tickets": True},
             )
         )  # fmt: skip
 

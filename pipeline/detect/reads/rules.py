@@ -6,7 +6,7 @@ revisions and its changes. A rule belongs to no agency; what it found does.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -124,6 +124,18 @@ def one_rule(
             count,
         )
         return line, texts, [Change(c.what, c.by, c.note, c.at) for c in changes]
+
+
+def titles(state: State, actor: Actor, ids: Collection[str]) -> dict[str, str]:
+    """Of those rules that there are."""
+    require(actor, "rule.read", None)
+    query = (
+        select(RuleRow.id, RuleRevision.title)
+        .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
+        .where(RuleRow.id.in_(sorted(set(ids))[:2_000]))
+    )
+    with state.read() as db:
+        return dict(db.execute(query).tuples().all())
 
 
 def full_id(state: State, actor: Actor, ref: str) -> str:

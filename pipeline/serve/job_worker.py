@@ -1,0 +1,90 @@
+"""The worker of jobs: a process of its own beside the role *detect*, so that long work delays no run.
+
+    python -m pipeline.serve.job_worker HOME        # ends when standard input does, or nothing is left
+
+The role starts one when a job waits (`JobDesk.look`); it works off what waits, at low priority, and ends.
+A worker that is killed leaves a job whose signs of life stop; the next one takes it again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+from pipeline.detect import jobs
+from pipeline.model.clock import utc_now
+from pipeline.model.errors import ServiceAwayError
+from pipeline.serve.installation import Installation, open_home
+from pipeline.serve.policy import opens_tickets
+from pipeline.serve.roles import stop_with_parent
+
+log = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0
+NICE = 10
+
+
+class JobDesk:
+    """Starts a worker when a job waits and none is at work. One per role *detect*."""
+
+    def __init__(self, here: Installation) -> None:
+        self._here = here
+        self._worker: subprocess.Popen[bytes] | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Blocks until `stop`; then its worker hands back what it was at."""
+        while not stop.wait(LOOK_SECONDS):
+            try:
+                self.look()
+            except ServiceAwayError:
+                continue  # the state is away; the role says so itself
+        self.close()
+
+    def look(self) -> None:
+        if self._worker is not None and self._worker.poll() is None:
+            return
+        if self._worker is not None and self._worker.returncode:
+            log.warning("a worker of jobs fell", extra={"exit": self._worker.returncode})
+        self._worker = None
+        if jobs.waits(self._here.state, now=utc_now()):
+            command = [
+                sys.executable,
+                "-m",
+                "pipeline.serve.job_worker",
+                str(self._here.settings.home),
+            ]
+            self._worker = subprocess.Popen(command, stdin=subprocess.PIPE)
+
+    def close(self) -> None:
+        if self._worker is None or self._worker.poll() is not None:
+            return
+        assert self._worker.stdin is not None
+        self._worker.stdin.close()
+        try:
+            self._worker.wait(timeout=5)
+        except subprocess.TimeoutExpired:
+            self._worker.kill()
+            self._worker.wait()
+
+
+def main(home: Path) -> None:
+    from pipeline.detect.job_work import work_once
+
+    os.nice(NICE)
+    stop = threading.Event()
+    stop_with_parent(stop)
+    here = open_home(home, create=False)
+    try:
+        while not stop.is_set() and work_once(
+            here.state, here.store, opens=lambda *rule: opens_tickets(here, *rule), stop=stop
+        ):
+            pass
+    finally:
+        here.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
