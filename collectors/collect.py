@@ -133,6 +133,7 @@ class Collector:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values for metrics, the pulse and `thapcanh collect status`."""
+        deliveries = {one.name: one.delivery.value.replace(" ", "_") for one in self.receivers}
         return {
             "node": self.settings.node,
             "last": self._spool.last,
@@ -149,7 +150,10 @@ class Collector:
                 }
                 for one in self.files
             ],
-            "counters": self.intake.counters.snapshot(),
+            "counters": [
+                one | {"delivery": deliveries.get(one["receiver"], "")}
+                for one in self.intake.counters.snapshot()
+            ],
         }
 
     def take_knocks(self) -> Sequence[Knock]:

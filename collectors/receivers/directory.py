@@ -1,13 +1,13 @@
-"""Who sent it: from a key, or from listener and address; never from what a record says.
+"""Who sent it: from a key, a certificate, or listener and address; never from what a record says.
 
-In: a key as the sender gave it, or the address of a socket's other end. Out: the source's identity,
-or None, and then the sender is refused and counted as a knock.
+In: a key as the sender gave it, a verified certificate's names, or the address of a socket's other end. Out: the
+source's identity, or None, and then the sender is refused and counted as a knock.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -42,6 +42,9 @@ class SourceDirectory(Protocol):
 
     def handed_over(self, source: str, fingerprint: str) -> int:
         """How many bytes of a file the source has ingested; 0 where that cannot be told."""
+
+    def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
+        """`names` of `certificates.names_of`: the first that is registered."""
 
     def refresh(self) -> None:
         """Read the register again. Called from a thread every few seconds and on unknown keys."""
@@ -91,8 +94,11 @@ class FixedDirectory:
         addresses: Iterable[tuple[str, str, SourceIdentity]] = (),
         secrets: Mapping[str, tuple[str, SourceIdentity]] | None = None,
         files: Iterable[SourceIdentity] = (),
+        certificates: Mapping[str, SourceIdentity] | None = None,
     ) -> None:
-        """`addresses` of (listener, network, identity); `secrets` of key id → (secret, identity)."""
+        """`addresses` of (listener, network, identity); `secrets` of key id → (secret, identity);
+        `certificates` of a name (`certificates.names_of`) → identity."""
+        self._certificates = certificates or {}
         entries = list(addresses)
         self._book = AddressBook(entries)
         self._keys = {k: (keys.hashed(s), identity) for k, (s, identity) in (secrets or {}).items()}
@@ -112,5 +118,18 @@ class FixedDirectory:
     def handed_over(self, source: str, fingerprint: str) -> int:
         return 0
 
+    def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
+        return first_known(names, self._certificates)
+
     def refresh(self) -> None:
         return
+
+
+def first_known(
+    names: Sequence[str], known: Mapping[str, SourceIdentity | None]
+) -> SourceIdentity | None:
+    """The identity of the first name that is registered; one whose source is None (revoked) ends the search."""
+    for name in names:
+        if name in known:
+            return known[name]
+    return None

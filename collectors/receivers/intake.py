@@ -43,6 +43,9 @@ class Intake:
     def by_address(self, listener: str, address: str) -> SourceIdentity | None:
         return self.directory.by_address(listener, address)
 
+    def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
+        return self.directory.by_certificate(names)
+
     def knock(self, receiver: str, address: str) -> None:
         self.knocks.add(receiver, address, now())
 

@@ -1,7 +1,7 @@
 """The directory that the agency register's tables give, and what collectors write back to them.
 
-In: the tables agency, source, source_address and source_key. Out: identities, from memory; the copy is
-read again every few seconds, so that a revoked key or a paused source ends within `REFRESH_EVERY`. A
+In: the tables agency, source, source_address, source_key and source_certificate. Out: identities, from memory; the copy is
+read again every few seconds, so that a revoked key or certificate, or a paused source, ends within `REFRESH_EVERY`. A
 register that cannot be reached leaves the last copy in force: logs flow on, expiry is still kept.
 """
 
@@ -17,7 +17,7 @@ from sqlalchemy import func, select
 
 from collectors.receivers import keys
 from collectors.receivers.counters import Knock
-from collectors.receivers.directory import AddressBook, SourceIdentity
+from collectors.receivers.directory import AddressBook, SourceIdentity, first_known
 from pipeline.model.clock import from_micros, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.state import State
@@ -43,6 +43,7 @@ class RegisteredDirectory:
         self._keys: dict[str, _Key] = {}
         self._strong: dict[str, SourceIdentity] = {}
         self._book = AddressBook(())
+        self._certificates: dict[str, SourceIdentity | None] = {}
         self._away = False
         self.refresh()
 
@@ -67,6 +68,9 @@ class RegisteredDirectory:
                 return session.scalar(select(func.max(FileRange.stop)).where(*wanted)) or 0
         except ServiceAwayError:
             return 0  # it is read again, and known by its identity
+
+    def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
+        return first_known(names, self._certificates)
 
     def refresh(self) -> None:
         try:
@@ -107,7 +111,12 @@ class RegisteredDirectory:
                 if row.source in sources
             )
             secrets = {row.id: _Key(row.hash, row.expires, row.source) for row in found}
+            certificates = {
+                row.name: sources.get(row.source) if row.revoked is None else None
+                for row in session.scalars(select(register.SourceCertificate))
+            }
         self._strong, self._keys, self._book = sources, secrets, book
+        self._certificates = certificates
 
 
 def _weak(identity: SourceIdentity) -> SourceIdentity:
@@ -120,6 +129,15 @@ class RegisterReport:
     def __init__(self, state: State, node: str) -> None:
         self._state, self._node = state, node
         self._saved: dict[str, dict[str, int]] = {}
+
+    def begin(self) -> None:
+        """Whatever an earlier process left as open connections is gone with it."""
+        with self._state.begin() as session:
+            for row in session.scalars(
+                select(register.SourceSeen).where(register.SourceSeen.node == self._node)
+            ):
+                if row.counters.get("connections"):
+                    row.counters = {**row.counters, "connections": 0}
 
     def save(self, snapshot: Sequence[dict[str, Any]], knocks: Sequence[Knock]) -> None:
         """Raises ServiceAwayError; what was not saved is saved with the next call, save the knocks."""
@@ -153,8 +171,11 @@ def _by_source(snapshot: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
             continue
         into = out.setdefault(entry["source"], {"last_received": 0})
         into["last_received"] = max(into["last_received"], entry["last_received"])
-        for name in ("received", "bytes", "spooled", "acknowledged", "repeated"):
+        for name in ("received", "bytes", "spooled", "acknowledged", "repeated", "connections"):
             into[name] = into.get(name, 0) + entry[name]
+        if delivery := entry.get("delivery"):
+            way = f"delivery.{delivery}"
+            into[way] = into.get(way, 0) + entry["received"]
         for group in ("dropped", "notes"):
             for reason, count in entry[group].items():
                 into[f"{group}.{reason}"] = into.get(f"{group}.{reason}", 0) + count
@@ -164,7 +185,9 @@ def _by_source(snapshot: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
 def _grown(row: dict[str, Any], new: dict[str, int], saved: dict[str, int]) -> dict[str, Any]:
     out = dict(row)
     for name, value in new.items():
-        if name != "last_received":
+        if name == "connections":
+            out[name] = value
+        elif name != "last_received":
             out[name] = out.get(name, 0) + value - saved.get(name, 0)
     return out
 

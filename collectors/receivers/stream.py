@@ -1,7 +1,9 @@
 """What all receivers over TCP share: the listener, who it is, limits, storing in order, a clean stop.
 
-In: connections. Out: batches into the intake, one at a time and in order for each connection. Sources
-are known by listener and address; a connection from an unknown one is closed and counted as a knock. A
+In: connections. Out: batches into the intake, one at a time and in order for each connection. Sources are
+known by their certificate where the listener has a client CA, and by listener and address elsewhere; a
+connection from an unknown one is closed and counted as a knock, and an open one is closed when the register
+no longer knows it (a revoked certificate, a paused source). A
 full spool stops the reading, so that the sender's own queue fills; so does a sender that does not read
 its answers. A record that stays unfinished too long, or too many connections: closed, and counted.
 A transport is a `StreamConnection` with its own `feed`, and what else it needs.
@@ -14,6 +16,7 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
+from collectors.receivers import certificates
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.counters import Tally
 from collectors.receivers.directory import SourceIdentity
@@ -71,6 +74,13 @@ class StreamReceiver:
         oldest = time.monotonic() - self.intake.limits.unfinished
         for connection in list(self.open):
             connection.close_if_stuck(oldest)
+            connection.close_if_unknown()
+
+    def identify(self, connection: StreamConnection) -> SourceIdentity | None:
+        """By certificate where the listener asks for one: an address is no way around it."""
+        if self._listener.client_ca:
+            return self.intake.by_certificate(connection.certificate)
+        return self.intake.by_address(self.name, connection.peer)
 
 
 class StreamConnection(asyncio.Protocol):
@@ -81,6 +91,7 @@ class StreamConnection(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.identity: SourceIdentity | None = None
         self.peer = ""
+        self.certificate: tuple[str, ...] = ()
         self.session = 0
         self.last = time.monotonic()
         self.lost = asyncio.Event()
@@ -116,9 +127,12 @@ class StreamConnection(asyncio.Protocol):
         self.transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
-        self.identity = self.intake.by_address(self.receiver.name, self.peer)
+        self.certificate = certificates.names_of(transport.get_extra_info("ssl_object"))
+        self.identity = self.receiver.identify(self)
         if self.identity is None:
-            self.intake.knock(self.receiver.name, self.peer)
+            self.intake.knock(
+                self.receiver.name, self.certificate[0] if self.certificate else self.peer
+            )
             transport.abort()
             return
         if self._too_many():
@@ -190,6 +204,14 @@ class StreamConnection(asyncio.Protocol):
         owes = self.unfinished() and not self.held_up
         if (owes or "answers" in self._held_up) and self.last < oldest and self.transport:
             self.tally.note("stuck")
+            self.transport.abort()
+
+    def close_if_unknown(self) -> None:
+        """Closed when it is no longer the source that it was: what is in hand is still stored."""
+        if self.identity is None or self.transport is None or self.transport.is_closing():
+            return
+        if self.receiver.identify(self) != self.identity:
+            self.tally.note("no_longer_known")
             self.transport.abort()
 
     async def pumped(self, deadline: float) -> None:

@@ -15,6 +15,7 @@ import typer
 from pipeline.cli import (
     admin,
     backtest,
+    collect,
     config,
     deadletters,
     detection,
@@ -43,6 +44,7 @@ app = typer.Typer(
 for part in (
     admin,
     backtest,
+    collect,
     config,
     deadletters,
     detection,

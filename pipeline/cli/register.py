@@ -273,14 +273,16 @@ def source_show(which: WhichSource, home: Home = None, as_json: Json = False) ->
     }  # fmt: skip
     keys = [dataclasses.asdict(key) for key in means.keys]
     addresses = [{"listener": one, "network": network} for one, network in means.addresses]
+    certificates = [dataclasses.asdict(one) for one in means.certificates]
     dead_letters = [dataclasses.asdict(letter) for letter in dead]
     if as_json:
-        parts = {"keys": keys, "addresses": addresses, "dead_letters": dead_letters}
-        show_one(item | parts, as_json=True)
+        parts = {"keys": keys, "addresses": addresses, "certificates": certificates}
+        show_one(item | parts | {"dead_letters": dead_letters}, as_json=True)
         return
     show_one({k: v for k, v in item.items() if v not in ("", None, {})}, as_json=False)
     show_part("keys", keys)
     show_part("addresses", addresses)
+    show_part("certificates", certificates)
     show_part("newest dead letters", dead_letters, ("received", "cause", "message"))
 
 
@@ -296,17 +298,73 @@ def source_key(which: WhichSource, home: Home = None, as_json: Json = False) -> 
 
 @source.command("revoke")
 def source_revoke(
-    key: Annotated[str, typer.Argument(help="The key's public id: what stands before its colon.")],
+    key: Annotated[
+        str,
+        typer.Argument(
+            help="The key's public id: what stands before its colon; or a certificate's name."
+        ),
+    ],
     home: Home = None,
     as_json: Json = False,
 ) -> None:
-    """Revoke a key by its public id, at once."""
+    """Revoke a key by its public id, or a certificate by its name, at once."""
     from pipeline.sources import register
 
     with opened(home) as here:
+        if key.lower().startswith(("sha256", "sha-256", "san:")):
+            name = register.revoke_certificate(here.state, OPERATOR, key, now=utc_now())
+            show_one({"certificate": name, "state": "revoked"}, as_json=as_json)
+            return
         key = key.partition(":")[0]  # whoever pastes the whole key means it too
         register.revoke_source_key(here.state, OPERATOR, key, now=utc_now())
     show_one({"key": key, "state": "revoked"}, as_json=as_json)
+
+
+@source.command("certificate")
+def source_certificate(
+    which: WhichSource,
+    certificate: Annotated[
+        str, typer.Argument(help="sha256:<fingerprint> as openssl prints it, or san:<host name>")
+    ],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Know a source by a client certificate, on listeners with a client_ca; several may hold at a time."""
+    from pipeline.sources import register
+
+    with opened(home) as here:
+        name = register.add_certificate(here.state, OPERATOR, which, certificate, now=utc_now())
+    show_one({"source": which, "certificate": name}, as_json=as_json)
+
+
+@source.command("knocks")
+def source_knocks(
+    limit: Limit = 200, after: After = None, home: Home = None, as_json: Json = False
+) -> None:
+    """Senders that nobody knows: refused, counted, and waiting to be admitted."""
+    from pipeline.sources import register
+
+    with opened(home) as here:
+        rows = register.list_knocks(here.state, OPERATOR)
+    names = ("id", "listener", "address", "first", "last", "count")
+    items = [{name: getattr(row, name) for name in names} for row in rows]
+    page, following = page_of([{**one, "id": str(one["id"])} for one in items], limit, after)
+    show_list(page, as_json=as_json, columns=names, following=following)
+
+
+@source.command("admit")
+def source_admit(
+    knock: Annotated[int, typer.Argument(help="The knock's id, from `source knocks`.")],
+    which: WhichSource,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take an unknown sender for a source from now on, by its address or its certificate."""
+    from pipeline.sources import register
+
+    with opened(home) as here:
+        known_by = register.admit_knock(here.state, OPERATOR, knock, which, now=utc_now())
+    show_one({"source": which, "known_by": known_by}, as_json=as_json)
 
 
 def _agency(row: Agency) -> dict[str, Any]:

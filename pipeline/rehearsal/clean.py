@@ -28,6 +28,7 @@ from pipeline.state.tables.register import (
     Asset,
     Source,
     SourceAddress,
+    SourceCertificate,
     SourceHour,
     SourceKey,
     SourceSeen,
@@ -113,7 +114,15 @@ def _remove_tickets(session: Session, tickets: list[str]) -> None:
 
 
 def _remove_register(session: Session, agencies: list[str], sources: list[str]) -> None:
-    for table in (SourceAddress, SourceKey, SourceSeen, SourceHour, SourceWatch, FileRange):
+    for table in (
+        SourceAddress,
+        SourceCertificate,
+        SourceKey,
+        SourceSeen,
+        SourceHour,
+        SourceWatch,
+        FileRange,
+    ):
         session.execute(sa.delete(table).where(table.source.in_(sources)))
     for table_of in (DeadLetterRow, Hold, PersonAgency, Asset):
         session.execute(sa.delete(table_of).where(table_of.agency.in_(agencies)))

@@ -1,8 +1,9 @@
 """``GET /metrics`` of the supervisor, as Prometheus reads it: alarms, lag, schedules, pulses.
 
 It reads the state and asks nothing of the roles, so it answers when they do not; while the state is away it
-says that. Only counts and names of nodes, schedules, roles and alarms, no agency's data::
+says that. Only counts and names of nodes, agencies, sources, schedules, roles and alarms, nothing that was logged::
 
+    thapcanh_source_received_total{agency="q1",source="q1-web",node="collect-1"} 4012
     thapcanh_alarm_open{key="flow:watermark"} 1
     thapcanh_detection_lag_records{schedule="main",node="collect-1"} 12
 """
@@ -16,6 +17,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from pipeline.model.errors import ServiceAwayError
+from pipeline.serve import collecting
 from pipeline.state.state import State
 from pipeline.state.tables.detection import Cursor, ScheduleRow
 from pipeline.state.tables.intake import Settlement
@@ -28,7 +30,8 @@ Sample = tuple[dict[str, str], float]
 def metrics(state: State, *, now: datetime) -> str:
     """All of them as text."""
     try:
-        lines = [*_metric("state_up", "Whether the state answers.", [({}, 1)]), *_read(state, now)]
+        up = _metric("state_up", "Whether the state answers.", [({}, 1)])
+        lines = [*up, *_read(state, now), *_collecting(state, now)]
     except ServiceAwayError:
         lines = list(_metric("state_up", "Whether the state answers.", [({}, 0)]))
     return "\n".join(lines) + "\n"
@@ -80,12 +83,67 @@ def _read(state: State, now: datetime) -> Iterator[str]:
     )
 
 
+def _collecting(state: State, now: datetime) -> Iterator[str]:
+    nodes, counts = collecting.nodes(state), collecting.sources(state)
+    at = [({"node": one.node}, one) for one in nodes]
+    yield from _metric(
+        "spool_lag_records",
+        "Records in the spool that are not settled.",
+        [(lb, one.lag) for lb, one in at],
+    )
+    yield from _metric(
+        "spool_bytes",
+        "What the node's spool takes of the disk.",
+        [(lb, one.spool_bytes) for lb, one in at],
+    )
+    yield from _metric(
+        "push_back", "Whether the node takes nothing at present.",
+        [(lb, int(bool(one.push_back))) for lb, one in at],
+    )  # fmt: skip
+    yield from _metric(
+        "receiver_dropped_total", "Dropped, of no source that could be told.",
+        [
+            ({"node": one.node, "receiver": entry["receiver"], "reason": reason}, count)
+            for one in nodes
+            for entry in one.unattributed
+            for reason, count in entry["dropped"].items()
+        ],
+    )  # fmt: skip
+    of = [({"agency": one.agency, "source": one.source, "node": one.node}, one) for one in counts]
+    for name in ("received", "acknowledged", "spooled", "repeated", "bytes"):
+        yield from _metric(
+            f"source_{name}_total", _SOURCE[name], [(lb, getattr(one, name)) for lb, one in of]
+        )
+    yield from _metric(
+        "source_dropped_total", "Records that are not stored, by reason.",
+        [({**lb, "reason": why}, n) for lb, one in of for why, n in one.dropped.items()],
+    )  # fmt: skip
+    yield from _metric(
+        "source_connections",
+        "Connections that are open.",
+        [(lb, one.connections) for lb, one in of],
+    )
+    yield from _metric(
+        "source_silent_seconds", "Since the newest record.",
+        [(lb, (now - one.last_received).total_seconds()) for lb, one in of if one.last_received],
+    )  # fmt: skip
+
+
+_SOURCE: Final = {
+    "received": "Records taken in.",
+    "acknowledged": "Records that a sender was told are stored.",
+    "spooled": "Records on disk.",
+    "repeated": "Records that came again and were not stored again.",
+    "bytes": "Bytes taken in.",
+}
+
+
 def _metric(name: str, text: str, samples: Iterable[Sample]) -> Iterator[str]:
     yield f"# HELP thapcanh_{name} {text}"
-    yield f"# TYPE thapcanh_{name} gauge"
+    yield f"# TYPE thapcanh_{name} {'counter' if name.endswith('_total') else 'gauge'}"
     for labels, value in samples:
         inside = ",".join(f'{key}="{_escaped(each)}"' for key, each in labels.items())
-        yield f"thapcanh_{name}{'{' + inside + '}' if inside else ''} {value:.10g}"
+        yield f"thapcanh_{name}{'{' + inside + '}' if inside else ''} {value:.15g}"
 
 
 def _escaped(value: str) -> str:

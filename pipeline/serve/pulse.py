@@ -29,6 +29,11 @@ class Heart:
         self._started = self._progress = utc_now()
         self._due = 0.0
 
+    def stopped(self, detail: Mapping[str, Any]) -> None:
+        """The last beat of a role that ends in order."""
+        self._due = 0.0
+        self.beat(progress=True, detail={**detail, "stopped": True})
+
     def beat(
         self, *, progress: bool = False, waiting: int = 0, detail: Mapping[str, Any] | None = None
     ) -> None:

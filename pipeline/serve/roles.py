@@ -34,20 +34,29 @@ def run_role(here: Installation, role: str, stop: threading.Event) -> None:
 def _collect(here: Installation, stop: threading.Event) -> None:
     from collectors.collect import Collector, run_collector
     from collectors.receivers.registered import RegisteredDirectory, RegisterReport
+    from pipeline.serve.outages import note_outage
 
     settings = here.settings.collect
     heart = Heart(here.state, "collect", settings.node)
     report = RegisterReport(here.state, settings.node)
 
-    def in_touch(collector: Collector) -> None:
-        heart.beat(progress=True)
-        report.save(collector.snapshot()["counters"], collector.take_knocks())
+    said: dict[str, Any] = {}
 
+    def in_touch(collector: Collector) -> None:
+        seen = collector.snapshot()
+        said.update({name: value for name, value in seen.items() if name != "counters"})
+        said["unattributed"] = [one for one in seen["counters"] if not one["source"]]
+        heart.beat(progress=True, detail=said)
+        report.save(seen["counters"], collector.take_knocks())
+
+    note_outage(here.state, settings.node, now=utc_now())
+    report.begin()
     heart.beat(progress=True)
     run_collector(
         settings, RegisteredDirectory(here.state), here.settings.spool, stop,
         heartbeat=in_touch,
     )  # fmt: skip
+    heart.stopped(said)
 
 
 def _normalise(here: Installation, stop: threading.Event) -> None:

@@ -23,16 +23,24 @@ from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
-from pipeline.state.tables.register import Source, SourceAddress, SourceKey, SourceSeen
+from pipeline.state.tables.register import (
+    Source,
+    SourceAddress,
+    SourceCertificate,
+    SourceKey,
+    SourceSeen,
+)
 
 SILENT_AFTER: Final = timedelta(hours=1)
 AHEAD_AFTER: Final = timedelta(minutes=5)
+DELIVERIES: Final = ("acknowledged", "plain", "best_effort")
 HEALTH: Final = ("failing", "silent", "ahead", "never", "ok", "off")
 
 
 @dataclass(frozen=True, slots=True)
 class SourceLine:
-    """`identity`: strong (a key), weak (listener and address), none."""
+    """`deliveries`: the classes by which its records have come, the surest first. `identity`: strong (a key
+    or a certificate), weak (listener and address), none."""
 
     id: str
     name: str
@@ -47,6 +55,7 @@ class SourceLine:
     drops: Mapping[str, int]
     failures: int
     health: str
+    deliveries: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +131,13 @@ def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -
             )
         )
     )
+    keyed |= set(
+        db.scalars(
+            select(SourceCertificate.source).where(
+                SourceCertificate.source.in_(ids), SourceCertificate.revoked.is_(None)
+            )
+        )
+    )
     addressed = set(db.scalars(select(SourceAddress.source).where(SourceAddress.source.in_(ids))))
     failures = {
         row[0]: row[1]
@@ -175,6 +191,7 @@ def _line(
         },
         failures=failures,
         health=health(row.state, last_received, last_event, failures, now),
+        deliveries=tuple(one for one in DELIVERIES if counters.get(f"delivery.{one}")),
     )
 
 

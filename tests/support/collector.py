@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from collectors.collect import Collector, run_collector
-from collectors.receivers.directory import FixedDirectory, SourceIdentity
+from collectors.receivers.directory import FixedDirectory, SourceDirectory, SourceIdentity
 from collectors.spool import SpoolReader
 from pipeline.model.records import RawRecord
 from pipeline.settings.values import CollectSettings, FileInput, Listener
@@ -64,7 +64,11 @@ def directory(*, local: bool = False) -> FixedDirectory:
 
 
 @contextlib.contextmanager
-def running(root: Path, settings: CollectSettings | None = None) -> Iterator[Collector]:
+def running(
+    root: Path,
+    settings: CollectSettings | None = None,
+    known: SourceDirectory | None = None,
+) -> Iterator[Collector]:
     """Started when entered, stopped and stored when left."""
     stop, ready = threading.Event(), threading.Event()
     got: list[Collector] = []
@@ -82,7 +86,7 @@ def running(root: Path, settings: CollectSettings | None = None) -> Iterator[Col
                     files=(file_input(root),),
                     poll_seconds=0.05,
                 ),
-                directory(),
+                known or directory(),
                 root,
                 stop,
                 ready=on_ready,

@@ -1,6 +1,7 @@
 """A collector as a process of its own. ``python collector_process.py ROOT [kill-after-store N [PORTS]]`` prints
 its ports; with the second argument it kills itself right after the Nth store, before the answer; with the
-third, ``relp=2514,tcp=…``, it listens on those ports, and 127.0.0.1 is q1-fw."""
+third, ``relp=2514,tcp=…``, it listens on those ports, and 127.0.0.1 is q1-fw; the fourth is a folder with
+``localhost.pem``, ``localhost.key`` and ``ca.pem``: tcp and relp ask for certificates, sender.q1.example is q1-fw's."""
 
 from __future__ import annotations
 
@@ -12,30 +13,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from support.collector import LISTENERS, directory
+from support.collector import LISTENERS, SOURCE, directory
 
 from collectors.collect import run_collector
+from collectors.receivers.directory import FixedDirectory
 from collectors.receivers.intake import Intake
 from pipeline.settings.values import CollectSettings, Listener
 
 
-def main(root: str, kill_after: str = "0", ports: str = "") -> None:
+def main(root: str, kill_after: str = "0", ports: str = "", tls: str = "") -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if int(kill_after):
         _die_after_store(int(kill_after))
     settings = CollectSettings(
-        node="n1", listeners=_on(ports) if ports else LISTENERS, spool_segment_bytes=100_000
+        node="n1", listeners=_on(ports, tls) if ports else LISTENERS, spool_segment_bytes=100_000
+    )
+    known = (
+        FixedDirectory(certificates={"san:sender.q1.example": SOURCE})
+        if tls
+        else directory(local=bool(ports))
     )
     run_collector(
-        settings, directory(local=bool(ports)), Path(root), stop,
+        settings, known, Path(root), stop,
         ready=lambda c: print(*(f"{k}={v}" for k, v in c.ports.items()), flush=True),
     )  # fmt: skip
 
 
-def _on(ports: str) -> tuple[Listener, ...]:
+def _on(ports: str, tls: str) -> tuple[Listener, ...]:
     wanted = dict(pair.split("=") for pair in ports.split(","))
-    return tuple(replace(one, port=int(wanted.get(one.name, 0))) for one in LISTENERS)
+    listeners = [replace(one, port=int(wanted.get(one.name, 0))) for one in LISTENERS]
+    if not tls:
+        return tuple(listeners)
+    files = {
+        "certificate": f"{tls}/localhost.pem", "key": f"{tls}/localhost.key", "client_ca": f"{tls}/ca.pem"
+    }  # fmt: skip
+    return tuple(replace(one, **files) if one.name in {"tcp", "relp"} else one for one in listeners)
 
 
 def _die_after_store(times: int) -> None:

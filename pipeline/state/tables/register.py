@@ -76,6 +76,18 @@ class SourceKey(Base):
     revoked: Mapped[datetime | None]
 
 
+class SourceCertificate(Base):
+    """Strong identity: the client certificate of that name (`sha256:…` or `san:…`) is the source's. A revoked
+    one stays, so that it is refused by name."""
+
+    __tablename__ = "source_certificate"
+
+    name: Mapped[str] = mapped_column(String(260), primary_key=True)
+    source: Mapped[str] = mapped_column(ForeignKey("source.id"), index=True)
+    created: Mapped[datetime]
+    revoked: Mapped[datetime | None]
+
+
 class Knock(Base):
     """An unknown sender, refused and counted; an operator can turn it into a source."""
 
@@ -84,10 +96,24 @@ class Knock(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     listener: Mapped[str] = mapped_column(String(64))
-    address: Mapped[str] = mapped_column(String(64))
+    address: Mapped[str] = mapped_column(String(80))  # or a certificate: sha256:…
     first: Mapped[datetime]
     last: Mapped[datetime]
     count: Mapped[int] = mapped_column(default=0)
+
+
+class Outage(Base):
+    """A collector was not there from `begun` to `ended`, for a source whose sender does not wait for an answer.
+    `cause`: killed or stopped."""
+
+    __tablename__ = "outage"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    node: Mapped[str] = mapped_column(String(64))
+    source: Mapped[str] = mapped_column(String(64), index=True)
+    begun: Mapped[datetime]
+    ended: Mapped[datetime] = mapped_column(index=True)
+    cause: Mapped[str] = mapped_column(String(16))
 
 
 class SourceSeen(Base):

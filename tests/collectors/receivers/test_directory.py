@@ -13,6 +13,16 @@ from collectors.receivers.counters import Knock, Knocks
 from collectors.receivers.directory import AddressBook, SourceIdentity
 from collectors.receivers.registered import RegisteredDirectory, RegisterReport
 from pipeline.model.clock import utc_now
+from pipeline.model.errors import ConflictError, NotFoundError
+from pipeline.model.scope import OPERATOR
+from pipeline.sources.register import (
+    add_certificate,
+    admit_knock,
+    list_knocks,
+    new_source_key,
+    revoke_certificate,
+    revoke_source_key,
+)
 from pipeline.state.state import State
 from pipeline.state.tables import register
 
@@ -154,3 +164,53 @@ def test_counters_in_the_register_grow_across_restarts_of_the_collector(state: S
     assert seen.counters["received"] == 12
     assert seen.counters["dropped.empty"] == 2
     assert (knock.address, knock.count) == ("9.9.9.9", 4)
+
+
+def test_certificates_of_the_register_know_a_source_until_they_are_revoked(state: State) -> None:
+    now, first, second = utc_now(), "sha256:" + "ab" * 32, "san:fw.q1.vn"
+    fw = SourceIdentity("fw", "q1", "nginx")
+    for name in (first.upper().replace("SHA256", "sha256"), second):
+        add_certificate(state, OPERATOR, "fw", name, now=now)
+    with pytest.raises(ConflictError):
+        add_certificate(state, OPERATOR, "web", second, now=now)
+    directory = RegisteredDirectory(state)
+    assert [directory.by_certificate(names) for names in ([first], [second], ["san:x", second], ["san:x"], [])] == [
+        fw, fw, fw, None, None,
+    ]  # fmt: skip
+    revoke_certificate(state, OPERATOR, first, now=now)
+    directory.refresh()
+    assert directory.by_certificate([first, second]) is None  # its name does not bring it back
+    assert directory.by_certificate([second]) == fw
+    add_certificate(state, OPERATOR, "fw", first, now=now)
+    directory.refresh()
+    assert directory.by_certificate([first, second]) == fw
+
+
+def test_a_knock_is_admitted_by_its_address_or_its_certificate(state: State) -> None:
+    fingerprint = "sha256:" + "cd" * 32
+    RegisterReport(state, "n1").save(
+        [], [Knock("udp", "9.9.9.9", 1, 2, 3), Knock("tls", fingerprint, 1, 3, 1)]
+    )
+    newest, other = list_knocks(state, OPERATOR)
+    assert (newest.address, other.address, other.count) == (fingerprint, "9.9.9.9", 3)
+    assert admit_knock(state, OPERATOR, other.id, "fw", now=utc_now()) == "udp=9.9.9.9/32"
+    assert admit_knock(state, OPERATOR, newest.id, "web", now=utc_now()) == fingerprint
+    assert list_knocks(state, OPERATOR) == []
+    directory = RegisteredDirectory(state)
+    assert directory.by_address("udp", "9.9.9.9") == SourceIdentity("fw", "q1", "nginx", weak=True)
+    assert directory.by_certificate([fingerprint]) == SourceIdentity("web", "q1", "nginx")
+    with pytest.raises(NotFoundError):
+        admit_knock(state, OPERATOR, other.id, "fw", now=utc_now())
+
+
+def test_old_and_new_key_hold_together_until_the_old_one_is_revoked(state: State) -> None:
+    key_id, _, secret = new_source_key(state, OPERATOR, "web", now=utc_now()).partition(":")
+    directory = RegisteredDirectory(state)
+    web = SourceIdentity("web", "q1", "nginx")
+    assert [directory.by_key("k1", "s"), directory.by_key(key_id, secret)] == [web, web]
+    revoke_source_key(state, OPERATOR, "k1", now=utc_now())
+    directory.refresh()
+    assert [directory.by_key("k1", "s"), directory.by_key(key_id, secret)] == [None, web]
+    with state.read() as session:
+        kept = session.get_one(register.SourceKey, key_id)
+        assert (kept.hash, secret.encode() in kept.hash) == (keys.hashed(secret), False)

@@ -259,7 +259,7 @@ def upgrade() -> None:
         "knock",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("listener", sa.String(length=64), nullable=False),
-        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=80), nullable=False),
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
@@ -368,6 +368,20 @@ def upgrade() -> None:
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_node")),
     )
+    op.create_table(
+        "outage",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("node", sa.String(length=64), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("begun", sa.BigInteger(), nullable=False),
+        sa.Column("ended", sa.BigInteger(), nullable=False),
+        sa.Column("cause", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outage")),
+    )
+    with op.batch_alter_table("outage", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_outage_ended"), ["ended"], unique=False)
+        batch_op.create_index(batch_op.f("ix_outage_source"), ["source"], unique=False)
+
     op.create_table(
         "person",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -968,6 +982,20 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("source_address", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_source_address_source"), ["source"], unique=False)
+
+    op.create_table(
+        "source_certificate",
+        sa.Column("name", sa.String(length=260), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("revoked", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["source"], ["source.id"], name=op.f("fk_source_certificate_source")
+        ),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_source_certificate")),
+    )
+    with op.batch_alter_table("source_certificate", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_source_certificate_source"), ["source"], unique=False)
 
     op.create_table(
         "source_key",

@@ -1,0 +1,57 @@
+"""``collect``: how collecting stands, by node and by source."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import typer
+
+from pipeline.cli.options import AgencyFilter, Home, Json, opened
+from pipeline.cli.output import show_one, show_part
+
+collect = typer.Typer(
+    no_args_is_help=True, help="Receivers: what comes in, what is dropped and why."
+)
+
+
+def attach(app: typer.Typer) -> None:
+    app.add_typer(collect, name="collect")
+
+
+@collect.callback()
+def _group() -> None:
+    """Receivers: what comes in, what is dropped and why."""
+
+
+@collect.command("status")
+def status(agency: AgencyFilter = "", home: Home = None, as_json: Json = False) -> None:
+    """Each node's spool, each source's counts by reason, and times in which a collector was not there."""
+    from pipeline.access.agencies import check_agency
+    from pipeline.model.scope import OPERATOR
+    from pipeline.serve import collecting, outages
+
+    with opened(home) as here:
+        check_agency(here.state, OPERATOR, agency)
+        nodes = [dataclasses.asdict(one) for one in collecting.nodes(here.state)]
+        sources = [dataclasses.asdict(one) for one in collecting.sources(here.state)]
+        gaps = [dataclasses.asdict(one) for one in outages.outages(here.state)]
+    sources = [one for one in sources if agency in {"", one["agency"]}]
+    gaps = [one for one in gaps if agency in {"", one["agency"]}]
+    if as_json:
+        show_one({"nodes": nodes, "sources": sources, "outages": gaps}, as_json=True)
+        return
+    for one in sources:
+        one["dropped"] = ", ".join(f"{count} {why}" for why, count in one["dropped"].items()) or "0"
+    show_part("nodes", nodes, ("node", "beat", "stopped", "lag", "spool_bytes", "push_back"))
+    columns = (
+        "agency",
+        "source",
+        "received",
+        "acknowledged",
+        "spooled",
+        "dropped",
+        "connections",
+        "bytes",
+    )
+    show_part("sources", sources, (*columns, "last_received"))
+    show_part("outages (plain TCP and UDP)", gaps, ("source", "begun", "ended", "cause", "node"))
