@@ -92,6 +92,20 @@ FACTORS: Final[Mapping[str, str]] = {
     "asset": _("Asset in the register"),
     "precision": _("Precision of the rule"),
 }
+CONDITIONS: Final[Mapping[str, str]] = {
+    "silent": _("The source is silent"),
+    "lag": _("Its events come late"),
+    "skew": _("Its clock is ahead"),
+    "failing": _("Many of its records cannot be read"),
+    "volume": _("It sends far more or far less than usual"),
+    "resent": _("It sends many records again"),
+}
+HEALTH_FIGURES: Final[Mapping[str, str]] = {
+    "minutes": _("Minutes"),
+    "records": _("Records"),
+    "of": _("of"),
+    "expected": _("Usual"),
+}
 NOTICE_KINDS: Final[Mapping[str, str]] = {
     "critical": _("A new critical ticket"),
     "assigned": _("A ticket was given to you"),

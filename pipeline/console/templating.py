@@ -42,6 +42,8 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "service": labels.SERVICE,
     "factor": labels.FACTORS,
     "notice_kind": labels.NOTICE_KINDS,
+    "condition": labels.CONDITIONS,
+    "figure": labels.HEALTH_FIGURES,
     "gap": labels.GAPS,
     "job": labels.JOBS,
     "job_kind": labels.JOB_KINDS,

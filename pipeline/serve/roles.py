@@ -102,6 +102,7 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
     from pipeline.serve.links import console_url
     from pipeline.serve.notice_mail import NoticePost
     from pipeline.serve.policy import ticket_policy
+    from pipeline.serve.source_watch import SourceWatcher
     from pipeline.tickets.loop import tickets_loop
     from pipeline.tickets.outbox_post import Post
 
@@ -110,6 +111,7 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
     watch = HomeWatch(here)
     mail = here.settings.alarms.mail
     post = AlarmPost(here.state, mail)
+    sources = SourceWatcher(here.state, here.settings.health)
     notices = NoticePost(here.state, mail, console_url(here.settings.console))
 
     def beat(**said: Any) -> None:
@@ -117,6 +119,7 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
         watch.look(utc_now())
         post.look(utc_now())
         notices.look(utc_now())
+        sources.look(utc_now())
 
     mirrors.start(stop)
     tickets_loop(

@@ -135,6 +135,26 @@ class TicketSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSettings:
+    """When a source is not well (`pipeline/sources/conditions.py`), and for how many minutes it must have been so
+    before a ticket opens, and well before it closes. Looked at every `every_seconds`; 0 never."""
+
+    every_seconds: float = 60.0
+    settle_minutes: int = 5
+    silence_events: float = 20.0
+    silence_minutes: int = 15
+    silence_hours: int = 24
+    lag_minutes: int = 30
+    skew_minutes: int = 5
+    failure_share: float = 0.05
+    failure_least: int = 20
+    resend_share: float = 0.5
+    resend_least: int = 100
+    volume_factor: float = 10.0
+    volume_least: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSettings:
     """Where people sign in. `public_url` is written into links when a proxy stands before it."""
 
@@ -247,6 +267,7 @@ class Settings:
     normalise: NormaliseSettings = field(default_factory=NormaliseSettings)
     detect: DetectSettings = field(default_factory=DetectSettings)
     tickets: TicketSettings = field(default_factory=TicketSettings)
+    health: HealthSettings = field(default_factory=HealthSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)

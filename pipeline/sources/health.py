@@ -1,7 +1,8 @@
 """Sources and how they are: what came last, how much, how surely we know the sender.
 
 In: an actor and `now`. Out: `SourceLine` values, the worst first. Health is a function of the figures:
-*off* (not published), *never*, *silent* (nothing for an hour), *ahead* (event times of the future),
+*off* (not published), *never*, *silent* (by its rhythm, `conditions.py`; nothing for an hour before it
+was looked at), *ahead* (event times of the future),
 *failing* (parse failures wait), *ok*.
 """
 
@@ -29,7 +30,9 @@ from pipeline.state.tables.register import (
     SourceCertificate,
     SourceKey,
     SourceSeen,
+    SourceWatch,
 )
+from pipeline.state.tables.tickets import Ticket
 
 SILENT_AFTER: Final = timedelta(hours=1)
 AHEAD_AFTER: Final = timedelta(minutes=5)
@@ -85,6 +88,18 @@ def source_line(state: State, actor: Actor, source: str, *, now: datetime) -> So
     return lines[0]
 
 
+def open_conditions(state: State, actor: Actor, source: str) -> list[tuple[str, int | None]]:
+    """What is wrong with the source by now (`conditions.py`), each with the number of its ticket."""
+    scope = scope_for(actor, "source.read")
+    with state.read() as db:
+        row, watch = db.get(Source, source), db.get(SourceWatch, source)
+        if row is None or watch is None or not scope.allows(row.agency):
+            return []
+        query = select(Ticket.id, Ticket.number).where(Ticket.id.in_(watch.open.values()))
+        numbers = {one.id: one.number for one in db.execute(query)}
+        return [(name, numbers.get(ticket)) for name, ticket in sorted(watch.open.items())]
+
+
 def letters(state: State, actor: Actor, source: str, *, limit: int = 20) -> list[Letter]:
     """The source's newest open dead letters."""
     scope = scope_for(actor, "dead.read")
@@ -119,6 +134,10 @@ def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -
         )
     )
     ids = [row.id for row in rows]
+    watched = {
+        one.source: one.open
+        for one in db.scalars(select(SourceWatch).where(SourceWatch.source.in_(ids)))
+    }
     seen: dict[str, list[SourceSeen]] = {}
     for one in db.scalars(select(SourceSeen).where(SourceSeen.source.in_(ids))):
         seen.setdefault(one.source, []).append(one)
@@ -154,6 +173,7 @@ def _lines(db: Db, actor: Actor, which: sa.ColumnElement[bool], now: datetime) -
             identity="strong" if row.id in keyed else "weak" if row.id in addressed else "none",
             seen=seen.get(row.id, []),
             failures=failures.get(row.id, 0),
+            silent="silent" in watched[row.id] if row.id in watched else None,
             now=now,
         )
         for row in rows
@@ -167,6 +187,7 @@ def _line(
     identity: str,
     seen: list[SourceSeen],
     failures: int,
+    silent: bool | None,
     now: datetime,
 ) -> SourceLine:
     counters: dict[str, int] = {}
@@ -190,8 +211,8 @@ def _line(
             k.removeprefix("dropped."): v for k, v in counters.items() if k.startswith("dropped")
         },
         failures=failures,
-        health=health(row.state, last_received, last_event, failures, now),
         deliveries=tuple(one for one in DELIVERIES if counters.get(f"delivery.{one}")),
+        health=health(row.state, last_received, last_event, failures, now, silent=silent),
     )
 
 
@@ -211,12 +232,15 @@ def health(
     last_event: datetime | None,
     failures: int,
     now: datetime,
+    *,
+    silent: bool | None = None,
 ) -> str:
+    """`silent`: what the watch says by the source's rhythm; None where it has not looked yet."""
     if state != "published":
         return "off"
     if last_received is None:
         return "never"
-    if now - last_received > SILENT_AFTER:
+    if now - last_received > SILENT_AFTER if silent is None else silent:
         return "silent"
     if last_event is not None and last_event - now > AHEAD_AFTER:
         return "ahead"

@@ -6,7 +6,8 @@
              given, over any closing but one that says that nothing happened; nothing pauses it
 
 In: a ticket after a deed (`follow`), or `now` (`clocks_once`: warnings and breaches). Out: rows of `ticket_clock`,
-lines of the history, and on the ticket its most pressing clock. Invariants: a drill's ticket has none; each clock
+lines of the history, and on the ticket its most pressing clock. Invariants: a drill's ticket has none, nor has a source's health;
+each clock
 warns once and breaches once, whatever dies; `spent` + what has passed since `since` = what has passed in all.
 """
 
@@ -31,6 +32,7 @@ from pipeline.tickets.packs import Policies, span, standing
 
 SERVICE: Final = "service"
 LEGAL: Final = "legal"
+HEALTH: Final = "health"
 CLAIM: Final = "claim"
 CLOSE: Final = "close"
 RUNNING: Final = ("running", "breached")
@@ -52,7 +54,7 @@ def follow(
     session: Session, ticket: Ticket, *, now: datetime, policies: Policies | None = None
 ) -> None:
     """Bring the ticket's clocks up to what it is now. Doing it twice changes nothing."""
-    if ticket.drill:
+    if ticket.drill or ticket.kind == HEALTH:
         return
     session.flush()
     packs = policies or standing()

@@ -1,7 +1,8 @@
 """The queue in figures: how soon tickets are claimed and closed, what waits, which rules are right, who has the load.
 
 In: who asks, `now`, a number of days. Out: `Figures`, over the tickets that were opened within those days and that
-the reader may see. Drills and duplicates are left out: the one is no work, the other counts once, where it went.
+the reader may see. Drills, duplicates and sources' health are left out: the first is no work, the second
+counts once, where it went, the third is not detection.
 """
 
 from __future__ import annotations
@@ -110,7 +111,11 @@ def figures(state: State, actor: Actor, *, days: int = 30, now: datetime) -> Fig
 
 
 def _counted(scope: Scope) -> list[sa.ColumnElement[bool]]:
-    where: list[sa.ColumnElement[bool]] = [Ticket.drill.is_(False), Ticket.duplicate_of == ""]
+    where: list[sa.ColumnElement[bool]] = [
+        Ticket.drill.is_(False),
+        Ticket.duplicate_of == "",
+        Ticket.kind != "health",
+    ]
     if scope.agencies is not None:
         where.append(Ticket.agency.in_(sorted(scope.agencies)))
     return where

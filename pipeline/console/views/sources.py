@@ -17,4 +17,5 @@ def source_page(visit: Visit) -> Response:
     source = visit.request.path_params["source"]
     line = health.source_line(visit.state, visit.actor, source, now=visit.now)
     letters = health.letters(visit.state, visit.actor, source)
-    return visit.render("source.html", line=line, letters=letters)
+    ill = health.open_conditions(visit.state, visit.actor, source)
+    return visit.render("source.html", line=line, letters=letters, ill=ill)
