@@ -13,7 +13,11 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 
 def main() -> None:
     from shippers.test_bulk_clients import go, javascript, python
+    from support import unpacked
+    from support.syslog_ng import PACKAGES
 
+    unpacked.debian("syslog-ng", *PACKAGES)
+    unpacked.debian("nginx", "nginx")
     for client in (python, javascript, go):
         for major in ("7", "8", "9"):
             client(major)
