@@ -20,6 +20,7 @@ from collectors.receivers.base import Limits, Receiver
 from collectors.receivers.closed_sessions import ClosedSessions
 from collectors.receivers.counters import Knock
 from collectors.receivers.directory import SourceDirectory
+from collectors.receivers.evtx_file import EvtxFile
 from collectors.receivers.file_tail import FileTail
 from collectors.receivers.file_worker import FileWorker
 from collectors.receivers.http_bulk import HttpBulk
@@ -60,7 +61,8 @@ def file_worker_of(
     given: FileInput, intake: Intake, settings: CollectSettings, folder: Path
 ) -> FileWorker:
     """The receiver of the input's kind."""
-    return {"file_tail": FileTail}[given.kind](given, intake, settings, folder)
+    kinds: dict[str, type[FileWorker]] = {"file_tail": FileTail, "evtx_file": EvtxFile}
+    return kinds[given.kind](given, intake, settings, folder)
 
 
 def spool_limits(settings: CollectSettings) -> SpoolLimits:
@@ -147,6 +149,7 @@ class Collector:
                     "source": one.given.source,
                     "files": one.files,
                     "troubles": dict(one.troubles),
+                    "said": list(one.said),
                 }
                 for one in self.files
             ],

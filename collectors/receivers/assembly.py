@@ -27,7 +27,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 AUDIT: Final = "audit"
 MOST_LINES: Final = 512
 MOST_OPEN: Final = 256
-MOST_HELD: Final = 4 << 20
+MOST_HELD: Final = 1 << 20
 _HEAD: Final = re.compile(
     rb"(?:node=(\S{1,255}) )?type=([A-Za-z0-9_\[\]]{1,64}) (?:msg=)?audit\((\d{1,12}\.\d{1,9}:\d{1,20})\)"
 )
@@ -39,6 +39,12 @@ _NEARLY: Final = frozenset((b"PROCTITLE", b"1327", b"UNKNOWN[1327]"))
 Starts = Callable[[bytes], bool]
 Key = tuple[bytes | None, bytes]
 T = TypeVar("T")
+
+
+def audit_identity(body: bytes) -> bytes:
+    """Of an audit record: its host (where the line says it) and its serial. Empty for other records."""
+    found = audit_key(body)
+    return b"a\0%s\0%s" % (found[0][0] or b"", found[0][1]) if found else b""
 
 
 class Whole(NamedTuple, Generic[T]):

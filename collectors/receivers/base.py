@@ -40,6 +40,7 @@ class Limits:
     body: int = 64 << 20
     bodies_in_hand: int = 256 << 20
     unfinished: float = 60
+    assemble: float = 2.0
     udp_buffer: int = 4 << 20
 
     @classmethod
@@ -48,6 +49,7 @@ class Limits:
             record=settings.max_record_bytes,
             connections=settings.max_connections,
             connections_per_source=max(1, settings.max_connections // 4),
+            assemble=settings.assemble_seconds,
         )
 
 

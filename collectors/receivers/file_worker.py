@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import ClassVar, Final
@@ -42,6 +43,7 @@ class FileWorker:
         self.given, self.intake, self.settings, self.folder = given, intake, settings, folder
         self.troubles: dict[str, str] = {}
         self.files = 0
+        self.said: deque[tuple[str, str]] = deque(maxlen=20)
         self._stop = threading.Event()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(target=self._run, name=given.name, daemon=True)
@@ -107,8 +109,13 @@ class FileWorker:
         for path, why in troubles.items():
             if self._said.get(path) != why:
                 tally.note("unreadable")
-                _LOG.warning("%s: %s: %s", self.name, path, why)
+                self.say(path, why)
         self._said = self.troubles = dict(troubles)
+
+    def say(self, path: str, why: str) -> None:
+        """Into the log, and among the newest that the snapshot shows."""
+        self.said.append((path, why))
+        _LOG.warning("%s: %s: %s", self.name, path, why)
 
     def _run(self) -> None:
         unknown = False

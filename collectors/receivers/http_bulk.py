@@ -26,7 +26,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
-from collectors.receivers import bulk, handshakes, http_body, keys
+from collectors.receivers import bulk, handshakes, http_body, keys, starts
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.directory import SourceIdentity
 from collectors.receivers.intake import Intake, now
@@ -234,6 +234,7 @@ class HttpBulk:
         request = _request_hash(identity.source, scope["path"], body)
         limit, moment, peer = self._intake.limits.record, now(), _peer(scope)
         lines = [stripped for line in body.split(b"\n") if (stripped := line.rstrip(b"\r"))]
+        lines = _assembled(lines, identity, limit)
         cut = sum(len(line) > limit for line in lines)
         if cut:
             self._intake.counters.of(self.name, identity.source).note("cut", cut)
@@ -268,6 +269,16 @@ async def _drain(receive: http_body.Receive, error: ThapCanhError) -> None:
         with contextlib.suppress(ThapCanhError, TimeoutError):
             async with asyncio.timeout(1):
                 await http_body.read(receive, 8 << 20)
+
+
+def _assembled(lines: list[bytes], identity: SourceIdentity, limit: int) -> list[bytes]:
+    """Of a source whose records are of several lines: those of one request, and no further."""
+    chosen = starts.wanted(identity.assemble, identity.product)
+    if not chosen:
+        return lines
+    made = starts.assembler(chosen, seconds=1.0, size=limit)
+    found = [one.body for line in lines for one in made.feed(line, 0, 0.0)]
+    return found + [one.body for one in made.flush()]
 
 
 def _request_hash(source: str, path: str, body: bytes) -> bytes:

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from typing import ClassVar, Final
 
+from collectors.receivers.assembly import Whole
 from collectors.receivers.base import Delivery
 from collectors.receivers.framing import FramingError
 from collectors.receivers.relp_frames import Frame, RelpFramer
@@ -34,11 +35,15 @@ _EMPTIED_WITHIN: Final = 0.5
 
 
 class _Session(StreamConnection):
+    keeps_the_rest: ClassVar[bool] = True
+
     def __init__(self, receiver: StreamReceiver) -> None:
         super().__init__(receiver)
         self._framer = RelpFramer(self.intake.limits.record)
         self._opened = False
         self._unanswered: deque[int] = deque()  # numbers of the frames in hand or being stored
+        self._wholes: deque[list[int]] = deque()  # those of each assembled record in hand
+        self._done: set[int] = set()  # stored, but an earlier one is held in the assembler
         self._closing: int | None = None  # the number of the close frame
         self._match: Match | None = None
         self._held: list[Frame] = []  # while it is not known whether they are a replay
@@ -83,6 +88,8 @@ class _Session(StreamConnection):
         elif frame.command == b"close":
             self._closing = frame.txnr
             self._decide(final=True)
+            if self.assembler is not None:
+                self.whole(self.assembler.flush())
             self._close_if_done()
         elif frame.command in {b"rsp", b"serverclose"}:
             self._fail("bad_framing")
@@ -198,12 +205,33 @@ class _Session(StreamConnection):
         self._tail.unacknowledged += len(bodies)
         self._tail.pending += len(bodies)
         self._unanswered.extend(frame.txnr for frame in frames)
-        self.take(bodies)
+        if self.assembler is None:
+            self.take(bodies)
+            return
+        moment = time.monotonic()
+        for frame in frames:
+            self.whole(self.assembler.feed(frame.data, frame.txnr, moment))
+
+    def whole(self, found: list[Whole[int]]) -> None:
+        self._wholes.extend(one.tags for one in found)
+        super().whole(found)
+
+    def _stored_numbers(self, records: int) -> list[int]:
+        """Of the frames that can be answered, in their order."""
+        if self.assembler is None:
+            return [self._unanswered.popleft() for _ in range(records)]
+        for _ in range(records):
+            self._done.update(self._wholes.popleft())
+        numbers = []
+        while self._unanswered and self._unanswered[0] in self._done:
+            numbers.append(self._unanswered.popleft())
+        self._done.difference_update(numbers)
+        return numbers
 
     def stored(self, batch: list[Draft]) -> None:
         assert self._tail is not None
-        count = len(batch)
-        numbers = [self._unanswered.popleft() for _ in range(count)]
+        numbers = self._stored_numbers(len(batch))
+        count = len(numbers)
         self._tail.pending -= count
         if not self.lost.is_set() and self.transport and not self.transport.is_closing():
             self._tail.unacknowledged -= count

@@ -114,6 +114,12 @@ def _places(tail: Tail, record: int) -> Iterable[int]:
     return (p for p in range(max(0, size - KEPT), last + 1) if hashes[p] == record)
 
 
+def _frames(record: RawRecord) -> list[bytes]:
+    """What the client sent: the lines of an assembled audit record came one by one."""
+    assembled = record.identity.startswith(b"a\0")
+    return record.body.split(b"\n") if assembled else [record.body]
+
+
 class Tails:
     """All tails of a collector, by source and address; of ended sessions the newest 2,000 are kept."""
 
@@ -173,7 +179,7 @@ class Tails:
                 tail = found.get(key)
                 if tail is None:
                     tail = found[key] = Tail(record.session)
-                tail.add((hash(record.body),))
+                tail.add(map(hash, _frames(record)))
                 found.move_to_end(key)
         for (source, peer, _), tail in found.items():
             self._of.setdefault((source, peer), []).append(tail)

@@ -16,7 +16,8 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from collectors.receivers import certificates
+from collectors.receivers import certificates, starts
+from collectors.receivers.assembly import AUDIT, Assembler, Whole, audit_identity
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.counters import Tally
 from collectors.receivers.directory import SourceIdentity
@@ -75,6 +76,7 @@ class StreamReceiver:
         for connection in list(self.open):
             connection.close_if_stuck(oldest)
             connection.close_if_unknown()
+            connection.due()
 
     def identify(self, connection: StreamConnection) -> SourceIdentity | None:
         """By certificate where the listener asks for one: an address is no way around it."""
@@ -84,7 +86,10 @@ class StreamReceiver:
 
 
 class StreamConnection(asyncio.Protocol):
-    """`hand` is what was received and is not being stored yet."""
+    """`hand` is what was received and is not being stored yet. `keeps_the_rest`: the sender keeps what was not
+    acknowledged, and frames texts of several lines itself."""
+
+    keeps_the_rest: ClassVar[bool] = False
 
     def __init__(self, receiver: StreamReceiver) -> None:
         self.receiver, self.intake = receiver, receiver.intake
@@ -99,6 +104,8 @@ class StreamConnection(asyncio.Protocol):
         self.hand: list[Draft] = []
         self._hand_bytes = 0
         self._held_up: set[str] = set()
+        self.assembler: Assembler[int] | None = None
+        self.assembled_by = ""
 
     # What a transport fills in.
 
@@ -140,6 +147,7 @@ class StreamConnection(asyncio.Protocol):
             self.identity = None
             transport.abort()
             return
+        self._begin_assembling(self.identity)
         self.receiver.open.add(self)
         self.tally.connections += 1
 
@@ -149,6 +157,8 @@ class StreamConnection(asyncio.Protocol):
             return
         self.tally.connections -= 1
         self.ended()
+        if self.assembler is not None and not (self.intake.stopping and self.keeps_the_rest):
+            self.whole(self.assembler.flush())
         if self.pump is None:
             self.receiver.open.discard(self)
 
@@ -175,13 +185,31 @@ class StreamConnection(asyncio.Protocol):
         return bool(self._held_up)
 
     def take(self, records: list[bytes]) -> None:
-        """Received, and to be stored in this order."""
+        """Received, and to be stored in this order; of some sources first assembled."""
+        if self.assembler is None:
+            self.hand_on(records)
+            return
+        moment = time.monotonic()
+        for record in records:
+            self.whole(self.assembler.feed(record, 0, moment))
+
+    def whole(self, found: list[Whole[int]]) -> None:
+        """Records that the assembler has closed."""
+        self.hand_on([one.body for one in found])
+
+    def hand_on(self, records: list[bytes]) -> None:
         if not records or self.identity is None:
             return
         moment, source, size = now(), self.identity.source, sum(map(len, records))
         self.tally.take(len(records), size, moment)
         peer, session = self.peer, self.session
-        self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
+        if self.assembled_by == AUDIT:
+            self.hand += [
+                Draft(source, moment, body, audit_identity(body), peer, "", session)
+                for body in records
+            ]
+        else:
+            self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
         self._hand_bytes += size
         if self._hand_bytes > HIGH_WATER:
             self.hold_up("hand", on=True)
@@ -218,6 +246,18 @@ class StreamConnection(asyncio.Protocol):
         """Until all that is in hand is stored, or it is too late."""
         while self.pump is not None and time.monotonic() < deadline:
             await asyncio.wait({self.pump}, timeout=max(0.0, deadline - time.monotonic()))
+
+    def due(self) -> None:
+        """What has waited long enough in the assembler is a record."""
+        if self.assembler is not None and len(self.assembler):
+            self.whole(self.assembler.due(time.monotonic()))
+
+    def _begin_assembling(self, identity: SourceIdentity) -> None:
+        chosen = starts.wanted(identity.assemble, identity.product)
+        if chosen and (chosen == AUDIT or not self.keeps_the_rest):
+            limits = self.intake.limits
+            self.assembled_by = chosen
+            self.assembler = starts.assembler(chosen, seconds=limits.assemble, size=limits.record)
 
     def _too_many(self) -> bool:
         limits = self.intake.limits

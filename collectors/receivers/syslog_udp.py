@@ -14,6 +14,8 @@ import struct
 import time
 from typing import ClassVar, Final
 
+from collectors.receivers import starts
+from collectors.receivers.assembly import AUDIT, Assembler, Whole, audit_identity
 from collectors.receivers.base import Delivery, cannot_listen
 from collectors.receivers.intake import Intake, now
 from collectors.spool import Draft
@@ -26,6 +28,8 @@ _DROPS: Final = 8  # SK_MEMINFO_DROPS, the ninth number
 _MEMINFO: Final = struct.Struct("9I")
 _PER_WAKE_UP: Final = 1000
 _IN_HAND: Final = 50_000
+_ASSEMBLERS: Final = 2_000
+_HELD: Final = 16 << 20
 
 
 class SyslogUdp:
@@ -37,6 +41,8 @@ class SyslogUdp:
         self._socket: socket.socket | None = None
         self._hands: dict[str, list[Draft]] = {}
         self._in_hand = 0
+        self._assemblers: dict[tuple[str, str], Assembler[int]] = {}
+        self._held = 0
         self._reading = False
         self._kernel_drops = 0
         self._pump: asyncio.Task[None] | None = None
@@ -64,6 +70,7 @@ class SyslogUdp:
             return
         self._drain()
         self._read(on=False)
+        self._due(final=True)
         deadline = time.monotonic() + grace
         while self._pump is not None and time.monotonic() < deadline:
             await asyncio.wait({self._pump}, timeout=max(0.0, deadline - time.monotonic()))
@@ -72,6 +79,8 @@ class SyslogUdp:
         self._socket = None
 
     def sweep(self) -> None:
+        if self._assemblers:
+            self._due()
         drops = self._drops()
         if drops != self._kernel_drops:
             lost = (drops - self._kernel_drops) & 0xFFFFFFFF
@@ -117,8 +126,7 @@ class SyslogUdp:
             except OSError:  # nothing more; or the answer of an earlier peer, which concerns nobody
                 break
             self._take(body, address[0], moment)
-        if self._in_hand and self._pump is None:
-            self._pump = asyncio.get_running_loop().create_task(self._store())
+        self._start_pump()
         if self._in_hand >= _IN_HAND:  # let the kernel's buffer fill, and its drops be counted
             self._read(on=False)
 
@@ -129,17 +137,55 @@ class SyslogUdp:
             intake.knock(self.name, address)
             return
         tally = intake.counters.of(self.name, identity.source)
-        tally.take(1, len(body), moment)
+        assembled = body and starts.wanted(identity.assemble, identity.product) == AUDIT
+        if not assembled:
+            tally.take(1, len(body), moment)
         if not body:
             tally.drop("empty")
             return
         if len(body) > intake.limits.record:
             body = body[: intake.limits.record]
             tally.note("cut")
-        self._hands.setdefault(identity.source, []).append(
-            Draft(identity.source, moment, body, peer=address)
-        )
+        if assembled:
+            self._assemble(identity.source, address, body, moment)
+        else:
+            self._hand_on(Draft(identity.source, moment, body, peer=address))
+
+    def _hand_on(self, draft: Draft) -> None:
+        self._hands.setdefault(draft.source, []).append(draft)
         self._in_hand += 1
+
+    def _assemble(self, source: str, address: str, body: bytes, moment: int) -> None:
+        """Audit lines of one event; any other text of several lines is one datagram already."""
+        key = (source, address)
+        assembler = self._assemblers.get(key)
+        if assembler is None:
+            limits = self._intake.limits
+            assembler = starts.assembler(AUDIT, seconds=limits.assemble, size=limits.record)
+            self._assemblers[key] = assembler
+        before = assembler.held
+        self._whole(key, assembler.feed(body, moment, time.monotonic()))
+        self._held += assembler.held - before
+        if self._held > _HELD or len(self._assemblers) > _ASSEMBLERS:
+            self._due(final=True)
+            self._assemblers.clear()
+
+    def _whole(self, key: tuple[str, str], found: list[Whole[int]]) -> None:
+        for one in found:
+            self._intake.counters.of(self.name, key[0]).take(1, len(one.body), one.tags[-1])
+            identity = audit_identity(one.body)
+            self._hand_on(Draft(key[0], one.tags[0], one.body, identity, key[1]))
+
+    def _due(self, *, final: bool = False) -> None:
+        """What has waited long enough in an assembler is a record."""
+        for key, assembler in self._assemblers.items():
+            self._whole(key, assembler.flush() if final else assembler.due(time.monotonic()))
+        self._held = sum(one.held for one in self._assemblers.values())
+        self._start_pump()
+
+    def _start_pump(self) -> None:
+        if self._hands and self._pump is None:
+            self._pump = asyncio.get_running_loop().create_task(self._store())
 
     async def _store(self) -> None:
         """One round at a time: what arrives meanwhile makes the next one larger."""

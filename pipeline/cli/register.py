@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 WhichAgency = Annotated[str, typer.Argument(help="The agency's id.")]
 WhichSource = Annotated[str, typer.Argument(help="The source's id.")]
+_ASSEMBLE = "What of several lines is one record: audit, date, indent, java, bracket, json, priority, re2:PATTERN, lines."
 _SOURCE_COLUMNS = ("id", "health", "last_received", "received", "failures", "name")
 agency = typer.Typer(no_args_is_help=True, help="Departments, wards, communes, city companies.")
 assets = typer.Typer(no_args_is_help=True, help="What agencies own, and how much hangs on it.")
@@ -152,6 +153,7 @@ def source_add(
     address: Annotated[
         list[str] | None, typer.Option(help="LISTENER=NETWORK, e.g. syslog-udp=10.1.2.3/32")
     ] = None,
+    assemble: Annotated[str, typer.Option(help=_ASSEMBLE)] = "",
     key: Annotated[bool, typer.Option(help="Make an API key.")] = True,
     home: Home = None,
     as_json: Json = False,
@@ -170,7 +172,7 @@ def source_add(
         made = register.add_source(
             here.state, OPERATOR, source=which, agency=of, product=product,
             known_products=load_products().keys(), name=name, timezone=timezone, encoding=encoding,
-            addresses=pairs, with_key=key, now=utc_now(),
+            addresses=pairs, assemble=assemble, with_key=key, now=utc_now(),
         )  # fmt: skip
         show_one({"source": made.source, "key": made.key}, as_json=as_json)
 
@@ -184,6 +186,7 @@ def source_set(
     ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of its text; '' for UTF-8.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
+    assemble: Annotated[str | None, typer.Option(help=_ASSEMBLE + " '' for the product's.")] = None,
     state: Annotated[
         str | None, typer.Option(help="draft, published (received), paused or retired")
     ] = None,
@@ -199,7 +202,7 @@ def source_set(
         now = utc_now()
         changed = register.set_source(
             here.state, OPERATOR, which, known_products=load_products().keys(), product=product,
-            timezone=timezone, encoding=encoding, name=name, standing=state, now=now,
+            timezone=timezone, encoding=encoding, name=name, standing=state, assemble=assemble, now=now,
         )  # fmt: skip
         letters = source_line(here.state, OPERATOR, which, now=now).failures
     news = {field: {"was": old, "is": new} for field, (old, new) in changed.items()}

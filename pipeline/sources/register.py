@@ -15,6 +15,7 @@ from zoneinfo import available_timezones
 import sqlalchemy as sa
 
 from collectors.formats.text import known as known_encoding
+from collectors.receivers import starts
 from collectors.receivers.certificates import registered_name
 from collectors.receivers.keys import new_key
 from pipeline.access import log
@@ -100,6 +101,7 @@ def add_source(
     timezone: str = "",
     encoding: str = "",
     addresses: Collection[tuple[str, str]] = (),
+    assemble: str = "",
     with_key: bool = True,
     now: datetime,
 ) -> NewSource:
@@ -108,6 +110,7 @@ def add_source(
     _check_name(source, "the source's id")
     _check_product(product, known_products)
     _check_reading(timezone, encoding)
+    starts.check(assemble)
     networks = [(listener, _network(network)) for listener, network in addresses]
     key_id, secret, kept = new_key()
     with state.begin() as session:
@@ -119,6 +122,7 @@ def add_source(
             Source(
                 id=source, agency=agency, product=product, name=name or source,
                 timezone=timezone, encoding=encoding, created=now,
+                options={"assemble": assemble} if assemble else {},
             )
         )  # fmt: skip
         session.flush()
@@ -144,6 +148,7 @@ def set_source(
     encoding: str | None = None,
     name: str | None = None,
     standing: str | None = None,
+    assemble: str | None = None,
     now: datetime,
 ) -> dict[str, tuple[str, str]]:
     """Change what is given (`standing` is the source's `state`); what changed: field → (old, new).
@@ -151,13 +156,15 @@ def set_source(
     It holds for what is settled from now on; what could not be read before comes again by a replay.
     """
     wanted = {
-        "product": product, "timezone": timezone, "encoding": encoding, "name": name, "state": standing
+        "product": product, "timezone": timezone, "encoding": encoding, "name": name, "state": standing,
+        "assemble": assemble,
     }  # fmt: skip
     if all(value is None for value in wanted.values()):
         raise UsageError("nothing to change was given", expected=", ".join(wanted))
     if product is not None:
         _check_product(product, known_products)
     _check_reading(timezone or "", encoding or "")
+    starts.check(assemble or "")
     if standing is not None and standing not in STATES:
         raise UsageError("no such state", got=standing, expected=", ".join(STATES))
     if name is not None and not name.strip():
@@ -168,18 +175,25 @@ def set_source(
             raise NotFoundError("no such source", got=source, remedy="thapcanh source list")
         require(actor, "source.write", row.agency)
         changed = {
-            field: (getattr(row, field), value)
+            field: (_of(row, field), value)
             for field, value in wanted.items()
-            if value is not None and value != getattr(row, field)
+            if value is not None and value != _of(row, field)
         }
         for field, (_, value) in changed.items():
-            setattr(row, field, value)
+            if field == "assemble":
+                row.options = {**row.options, "assemble": value}
+            else:
+                setattr(row, field, value)
         if changed:
             said = "; ".join(
                 f"{f} {old or '-'} → {new or '-'}" for f, (old, new) in changed.items()
             )
             log.record(session, actor.name, "source_changed", f"{source}: {said}", now=now)
     return changed
+
+
+def _of(row: Source, field: str) -> str:
+    return str(row.options.get(field, "") if field == "assemble" else getattr(row, field))
 
 
 def list_sources(state: State, actor: Actor) -> list[Source]:

@@ -83,7 +83,7 @@ def running(
             run_collector(
                 replace(
                     settings or CollectSettings(node="n1", listeners=LISTENERS),
-                    files=(file_input(root),),
+                    files=(settings.files if settings else ()) or (file_input(root),),
                     poll_seconds=0.05,
                 ),
                 known or directory(),
