@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from pipeline.model.errors import ServiceAwayError
-from pipeline.store.elasticsearch.client import reason_of, refusal
+from pipeline.store.elasticsearch.client import away, reason_of, refusal
 from pipeline.store.elasticsearch.documents import Prepared
 from pipeline.store.steps import step
 
@@ -127,10 +127,7 @@ class Bulk:
                 self._slower(len(part))
             return part, refusal("_bulk", status, error.body)
         except TransportError as error:  # perhaps it was taken: sending again finds out
-            return part, ServiceAwayError(
-                "Elasticsearch does not answer", where="_bulk", got=str(error).splitlines()[0][:200],
-                remedy="nothing accepted is lost; it is tried again",
-            )  # fmt: skip
+            return part, away("_bulk", error)
         step("bulk.after")
         if not answer.get("errors"):
             done.created += len(part)

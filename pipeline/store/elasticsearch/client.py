@@ -7,8 +7,10 @@ search that timed out) too: an answer of a part is never passed on as the whole.
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 from pipeline.model.errors import LimitError, ServiceAwayError, UsageError
@@ -20,6 +22,17 @@ EVERY: Final[Mapping[str, Any]] = {
 }  # fmt: skip
 """For reads of all our indices: one that is closed is an error, where the default leaves it out in silence."""
 _REMEDY = "nothing accepted is lost, the work is tried again; thapcanh doctor says more"
+
+_SIGN_IN: Final = {
+    401: (
+        "Elasticsearch does not know who asks",
+        "check store.elasticsearch.api_key, or user and password: a wrong, expired or missing one",
+    ),
+    403: (
+        "Elasticsearch knows who asks, who is not allowed this",
+        "it needs monitor and manage_index_templates on the cluster, all on logs-thapcanh.*",
+    ),
+}
 
 
 def connect(settings: ElasticsearchSettings) -> Any:
@@ -39,12 +52,18 @@ def connect(settings: ElasticsearchSettings) -> Any:
         )  # fmt: skip
     options: dict[str, Any] = {}
     if settings.ca:
+        if not Path(settings.ca).is_file():
+            raise UsageError(
+                "the authority's certificate is not there", where="store.elasticsearch.ca",
+                got=settings.ca, expected="a file in PEM",
+            )  # fmt: skip
         options["ca_certs"] = settings.ca
     if settings.api_key:
         options["api_key"] = read_secret(settings.api_key, "store.elasticsearch.api_key")
     elif settings.user:
         secret = read_secret(settings.password, "store.elasticsearch.password")
-        options["basic_auth"] = (settings.user, secret)
+        plain = f"{settings.user}:{secret}".encode()  # the client itself takes ASCII only
+        options["basic_auth"] = base64.b64encode(plain).decode()
     try:
         return Elasticsearch(
             list(settings.hosts), max_retries=0, retry_on_timeout=False,
@@ -69,15 +88,29 @@ def speaking(what: str) -> Iterator[None]:
     except ApiError as error:
         raise refusal(what, error.meta.status, error.body) from error
     except TransportError as error:
-        raise ServiceAwayError(
-            "Elasticsearch does not answer", where=what, got=str(error).splitlines()[0][:200],
-            remedy=_REMEDY,
-        ) from error  # fmt: skip
+        raise away(what, error) from error
+
+
+def away(what: str, error: Exception) -> ServiceAwayError:
+    """The cluster was not reached, or is not the one that it should be."""
+    from elastic_transport import TlsError
+
+    got = str(error).splitlines()[0][:200]
+    if isinstance(error, TlsError):
+        return ServiceAwayError(
+            "TLS to Elasticsearch fails", where=what, got=got,
+            remedy="store.elasticsearch.ca must name the authority that signed the cluster's certificates, and "
+            "hosts the names that stand in them",
+        )  # fmt: skip
+    return ServiceAwayError("Elasticsearch does not answer", where=what, got=got, remedy=_REMEDY)
 
 
 def refusal(what: str, status: int, body: Any) -> Exception:
     """What the cluster said no to: too much of us, or something that must be mended there."""
     reason = reason_of(body)
+    if status in _SIGN_IN and "cluster_block" not in reason:
+        said, remedy = _SIGN_IN[status]
+        return ServiceAwayError(said, where=what, got=f"{status} {reason[:200]}", remedy=remedy)
     if "index_closed_exception" in reason:
         return ServiceAwayError(
             "an index of ours is closed", where=what, got=reason[:300],
@@ -96,7 +129,7 @@ def refusal(what: str, status: int, body: Any) -> Exception:
 def reason_of(body: Any) -> str:
     """The root cause of an error's body, in a line."""
     if not isinstance(body, Mapping):
-        return str(body)[:300]
+        return " ".join(str(body).split())[:300]  # of a proxy: a page
     error = body.get("error", body)
     if not isinstance(error, Mapping):
         return str(error)[:300]

@@ -24,6 +24,8 @@ _COMMON: Final = re.compile(
     "[" + re.sub(r"\\x\{(\w+)\}", lambda found: f"\\U{int(found[1], 16):08x}", COMMON) + "]*"
 )
 
+_SHORTENED: Final = re.compile(rf"([^ ]{{{TOKEN}}})[^ ]+")
+
 
 class _Folded(dict[int, str]):
     """What each character becomes by itself, worked out when it is first met."""
@@ -47,9 +49,9 @@ def folded(texts: Sequence[str | None]) -> Iterator[tuple[str, list[str]]]:
         if len(spaced) <= TOKEN:
             yield spaced, []
             continue
-        words = spaced.split(" ")
-        if max(map(len, words)) > TOKEN:
-            yield " ".join(map(short, words)), [cut(one) for one in words if len(one) > TOKEN]
+        long = [one for one in spaced.split(" ") if len(one) > TOKEN]
+        if long:
+            yield _SHORTENED.sub(r"\1" + MARK, spaced), [cut(one) for one in long]
         else:
             yield spaced, []
 
