@@ -8,12 +8,13 @@ SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
 .PHONY: bench check clean coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
-  postgres-stop request-tracker request-tracker-stop run test types
+  postgres-stop queries request-tracker request-tracker-stop run test types
 
-bench: install ## speed of the matcher over a million events (needs ../shared), and of the queue at 100,000 tickets
+bench: install ## speed of the matcher over a million events (needs ../shared), of the queue, of both stores on a real node
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
 	$(BIN)/python tests/bench/bench_match.py
 	$(BIN)/python -m tests.bench.bench_queue
+	$(BIN)/python -m tests.bench.bench_elasticsearch
 
 check: lint types ## what CI checks before the tests
 
@@ -70,6 +71,9 @@ request-tracker: install ## a real Request Tracker in the background; prints its
 
 request-tracker-stop: install ## end that server
 	@$(BIN)/python tests/request_tracker/server.py stop
+
+queries: install ## which exported Lucene queries find what the matcher does not, per rule with the cause (EVERY=1: all)
+	COMPARE_EVERY=$${EVERY:-1} $(BIN)/python -m pytest -q -s -rN --timeout=0 tests/elasticsearch/test_exported_queries.py -k difference
 
 run: install ## the whole system with the drill played into it, until Ctrl-C; STORE=elasticsearch keeps its events there
 ifeq ($(STORE),elasticsearch)
