@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -21,6 +22,7 @@ from pipeline.console.guard import Guard
 from pipeline.console.limiter import Limiter
 from pipeline.console.pages import PAGES, endpoint, not_served
 from pipeline.console.visit import Console
+from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
@@ -33,6 +35,7 @@ def create_app(
     *,
     shelf: Shelf,
     public_url: str = "",
+    cache: Path | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
     """`public_url` is ``console.public_url`` of the settings: with https it makes cookies secure."""
@@ -45,6 +48,7 @@ def create_app(
         clock=clock,
         sign_ins=Limiter(30, timedelta(minutes=5)),
         refusals=Limiter(30, timedelta(minutes=5)),
+        rules=RuleJudge(state, cache),
         secure=public_url.startswith("https:"),
         shelf=shelf,
     )

@@ -156,6 +156,19 @@ STANDINGS: Final[Mapping[str, str]] = {
     "expired": _("Expired"),
     "ended": _("Withdrawn"),
 }
+RULE_CHANGES: Final[Mapping[str, str]] = {
+    "added": _("came"),
+    "changed": _("changed"),
+    "removed": _("was retired"),
+    "on": _("switched on"),
+    "off": _("switched off"),
+    "filtered": _("a filter changed it"),
+}
+CASES: Final[Mapping[str, str]] = {
+    "fires": _("fires"),
+    "near miss": _("near miss"),
+    "evasion": _("evasion"),
+}
 GAPS: Final[Mapping[str, str]] = {
     "pending": _("waits to be evaluated"),
     "failed": _("its run failed"),

@@ -147,6 +147,8 @@ PAGES: Final = (
     Page("POST", "/watchlists/{name}/drop", watchlists.drop, "watchlist.write"),
     Page("GET", "/rules", rules.list_page, "rule.read"),
     Page("GET", "/rules/{rule}", rules.rule_page, "rule.read"),
+    Page("POST", "/rules/{rule}/switch", rules.turn, "rule.write"),
+    Page("POST", "/rules/{rule}/work", rules.ask, "rule.write"),
     Page("GET", "/people", people.page, "person.read"),
 )
 

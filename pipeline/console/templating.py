@@ -19,6 +19,7 @@ from markupsafe import Markup
 from pipeline.console import labels
 from pipeline.console.catalogues import NAMES, Catalogue
 from pipeline.console.markdown import markdown
+from pipeline.console.reasons import reason
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
 from pipeline.tickets.packs import standing
@@ -45,6 +46,8 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "condition": labels.CONDITIONS,
     "figure": labels.HEALTH_FIGURES,
     "gap": labels.GAPS,
+    "rule_change": labels.RULE_CHANGES,
+    "case": labels.CASES,
     "job": labels.JOBS,
     "job_kind": labels.JOB_KINDS,
     "standing": labels.STANDINGS,
@@ -106,6 +109,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
         "markdown": markdown,
         "say": words.say,
         "path": lambda text: quote(str(text), safe=""),
+        "why": lambda text: reason(text, words.say),
         "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),
     }
 

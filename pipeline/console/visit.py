@@ -22,6 +22,7 @@ from pipeline.access.permissions import may
 from pipeline.access.sessions import Signed
 from pipeline.console.catalogues import Catalogue
 from pipeline.console.limiter import Limiter
+from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
@@ -41,6 +42,7 @@ class Console:
     clock: Callable[[], datetime]
     sign_ins: Limiter
     refusals: Limiter
+    rules: RuleJudge
     secure: bool
     shelf: Shelf
 

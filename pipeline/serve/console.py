@@ -33,8 +33,9 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
 
     settings = here.settings.console
     app = create_app(
-        here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url
-    )
+        here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url,
+        cache=here.settings.cache,
+    )  # fmt: skip
     server = uvicorn.Server(
         uvicorn.Config(
             app,

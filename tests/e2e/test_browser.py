@@ -41,6 +41,8 @@ WORDS = {
 
 RULE = "00000001-7c1e-4a5b-9d2f-000000000000"
 DETECTION = (
+    "/rules",
+    f"/rules/{RULE}",
     "/exceptions",
     f"/exceptions/{EXCEPTION}",
     "/exceptions/new",
@@ -165,6 +167,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/jobs/j1",
         "/watchlists/scanners",
         "/rules",
+        f"/rules/{RULE}",
         "/account",
         "/notices",
     ],

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import sqlalchemy as sa
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session as Db
 
 from pipeline.access.permissions import require, scope_for
 from pipeline.access.scoping import within
+from pipeline.model.clock import CITY_ZONE, EPOCH
 from pipeline.model.errors import NotFoundError
 from pipeline.model.scope import Actor
 from pipeline.state.prefix import by_prefix
@@ -39,6 +40,7 @@ class RuleLine:
     revision: str
     findings: int
     changed: datetime
+    schedule: str = "main"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,33 +70,74 @@ class Filters:
     words: str = ""
     level: str = ""
     state: str = ""
+    status: str = ""
+    schedule: str = ""
 
 
-def rule_lines(
-    state: State, actor: Actor, filters: Filters, *, page: int = 1, size: int = 100
-) -> tuple[Sequence[RuleLine], int]:
-    """One page of the rules, those with findings first, and how many there are in all."""
+def rule_ids(state: State, actor: Actor, filters: Filters) -> list[str]:
+    """Every rule that fits, those with the most findings first."""
     require(actor, "rule.read", None)
-    where = _where(filters)
+    found = _found(actor)
+    count = sa.func.coalesce(found.c.findings, 0)
+    query = (
+        select(RuleRow.id)
+        .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
+        .outerjoin(found, found.c.rule == RuleRow.id)
+        .where(*_where(filters))
+        .order_by(count.desc(), RuleRevision.title, RuleRow.id)
+    )
     with state.read() as db:
-        total = db.scalar(
-            select(sa.func.count())
-            .select_from(RuleRow)
-            .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
-            .where(*where)
+        return list(db.scalars(query))
+
+
+def lines_of(state: State, actor: Actor, ids: Sequence[str]) -> list[RuleLine]:
+    """The rules of a page, in the order given."""
+    require(actor, "rule.read", None)
+    found = _found(actor)
+    query = (
+        select(
+            RuleRow, RuleRevision.title, RuleRevision.level, RuleRevision.status,
+            sa.func.coalesce(found.c.findings, 0),
         )
-        found = _found(actor)
-        count = sa.func.coalesce(found.c.findings, 0)
-        rows = db.execute(
-            select(RuleRow, RuleRevision.title, RuleRevision.level, RuleRevision.status, count)
-            .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
-            .outerjoin(found, found.c.rule == RuleRow.id)
-            .where(*where)
-            .order_by(count.desc(), RuleRevision.title, RuleRow.id)
-            .offset((page - 1) * size)
-            .limit(size)
+        .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
+        .outerjoin(found, found.c.rule == RuleRow.id)
+        .where(RuleRow.id.in_(ids))
+    )  # fmt: skip
+    with state.read() as db:
+        lines = {row.id: _line(row, *rest) for row, *rest in db.execute(query)}
+    return [lines[one] for one in ids if one in lines]
+
+
+def schedules_of(state: State, actor: Actor) -> list[str]:
+    """The names of schedules that rules belong to."""
+    require(actor, "rule.read", None)
+    with state.read() as db:
+        return list(db.scalars(select(RuleRow.schedule).distinct().order_by(RuleRow.schedule)))
+
+
+def findings_by_day(
+    state: State, actor: Actor, rule: str, *, since: datetime
+) -> dict[str, dict[str, int]]:
+    """Day of the city → agency → findings of the rule whose last event came then."""
+    offset = since.astimezone(CITY_ZONE).utcoffset() or timedelta()  # one time all year
+    zone = int(offset.total_seconds()) * 1_000_000
+    day = (sa.type_coerce(FindingRow.last, sa.BigInteger) + zone) // 86_400_000_000
+    query = (
+        select(day.label("day"), FindingRow.agency, sa.func.count().label("n"))
+        .where(
+            FindingRow.rule == rule,
+            FindingRow.merged_into == "",
+            FindingRow.last >= since,
+            within(FindingRow.agency, scope_for(actor, "finding.read")),
         )
-        return [_line(row, *rest) for row, *rest in rows], total or 0
+        .group_by(day, FindingRow.agency)
+    )
+    found: dict[str, dict[str, int]] = {}
+    with state.read() as db:
+        for row in db.execute(query):
+            date = (EPOCH + timedelta(days=int(row.day))).date().isoformat()
+            found.setdefault(date, {})[row.agency] = row.n
+    return found
 
 
 def one_rule(
@@ -178,6 +221,10 @@ def _where(filters: Filters) -> list[sa.ColumnElement[bool]]:
     ]
     if filters.level:
         where.append(RuleRevision.level == filters.level)
+    if filters.status:
+        where.append(RuleRevision.status == filters.status)
+    if filters.schedule:
+        where.append(RuleRow.schedule == filters.schedule)
     if filters.state == "on":
         where += [RuleRow.enabled.is_(True), RuleRow.retired.is_(None)]
     elif filters.state == "off":
@@ -198,4 +245,5 @@ def _line(row: RuleRow, title: str, level: str, status: str, findings: int) -> R
         revision=row.revision,
         findings=findings,
         changed=row.changed,
+        schedule=row.schedule,
     )

@@ -8,15 +8,18 @@ of them, or all for `temporal` and `temporal_ordered`. Switched-off rules are to
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from pipeline.access.permissions import require
-from pipeline.detect.feeding import Standing, judge, products_of_agencies
-from pipeline.detect.rules import Rule, rules_from_texts
+from pipeline.detect.feeding import Standing, Verdict, judge, products_of_agencies
+from pipeline.detect.register import version
+from pipeline.detect.rules import Rule, RuleBook, rules_from_texts
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.watchlists import placeholders
 from pipeline.detect.yaml_strict import read_yaml
@@ -38,6 +41,16 @@ def standings(
 ) -> dict[str, Standing]:
     """By id of every living rule and correlation. `products` are the shipped ones if not given."""
     require(actor, "rule.read", None)
+    book, verdicts = _read(state, products, cache)
+    agencies = products_of_agencies(state, actor)
+    found = {rule: verdict.standing(agencies) for rule, verdict in verdicts.items()}
+    return found | _of_correlations(book.correlations, book.rules, found, agencies)
+
+
+def _read(
+    state: State, products: Mapping[str, Product] | None, cache: Path | None
+) -> tuple[RuleBook, dict[str, Verdict]]:
+    """Every living rule, parsed, and what it is judged to be."""
     if products is None:
         from pipeline.normalise.product import load_products
 
@@ -51,10 +64,11 @@ def standings(
     with state.read() as session:
         texts = [(row.path, row.text) for row in session.execute(query)]
     book = rules_from_texts(texts, placeholders=placeholders(state), cache=cache)
-    agencies = products_of_agencies(state, actor)
-    verdicts = judge(book.rules, Taxonomy.load(config_dir() / "taxonomy"), products)
-    found = {rule: verdict.standing(agencies) for rule, verdict in verdicts.items()}
-    return found | _of_correlations(book.correlations, book.rules, found, agencies)
+    return book, judge(book.rules, Taxonomy.load(config_dir() / "taxonomy"), products)
+
+
+def _judged(state: State, products: Mapping[str, Product] | None, cache: Path | None) -> Judged:
+    return Judged(*_read(state, products, cache))
 
 
 def _of_correlations(
@@ -99,3 +113,86 @@ def _counted(rule: Rule) -> tuple[list[str], bool]:
         names = names if isinstance(names, list) else [names]
         return [str(name) for name in names], str(given.get("type", "")).startswith("temporal")
     return [], False
+
+
+class Judged:
+    """What rules and taxonomy decide of every living rule, whatever the agencies: kept until the register
+    changes, so that a page asks it quickly."""
+
+    def __init__(self, book: RuleBook, verdicts: Mapping[str, Verdict]) -> None:
+        self._verdicts = verdicts
+        self._correlations = book.correlations
+        self._names = [(rule.id, rule.name) for rule in (*book.rules, *book.correlations)]
+        self._counted = {rule.id: _counted(rule) for rule in book.correlations}
+
+    @cached_property
+    def products(self) -> tuple[str, ...]:
+        """Those that feed some rule."""
+        return tuple(sorted({p for v in self._verdicts.values() for p in v.feeds}))
+
+    def fed_by(self, product: str) -> set[str]:
+        """The rules that the product alone can make fire; correlations left out."""
+        return {rule for rule, verdict in self._verdicts.items() if product in verdict.feeds}
+
+    def running(self, agencies: Mapping[str, frozenset[str]]) -> set[str]:
+        """Ids of rules and correlations that run at some of the agencies (agency → its products)."""
+        found: set[str] = set()
+        for products in set(agencies.values()):
+            here = {rule for rule, verdict in self._verdicts.items() if products & verdict.feeds}
+            found |= here | self._correlating(here)
+        return found
+
+    def _correlating(self, here: set[str]) -> set[str]:
+        ids = {name: rule for rule, named in self._names for name in (rule, named) if name}
+        made: dict[str, bool] = {}
+
+        def runs(rule: str, seen: frozenset[str]) -> bool:
+            if rule not in self._counted or rule in seen:
+                return rule in here
+            if rule not in made:
+                names, whole = self._counted[rule]
+                parts = [runs(ids.get(name, name), seen | {rule}) for name in names]
+                made[rule] = bool(parts) and (all(parts) if whole else any(parts))
+            return made[rule]
+
+        return {rule for rule in self._counted if runs(rule, frozenset())}
+
+    def standing(self, rule: str, agencies: Mapping[str, frozenset[str]]) -> Standing | None:
+        """Of one rule at each of the agencies; None for a filter."""
+        if rule in self._verdicts:
+            return self._verdicts[rule].standing(agencies)
+        if rule not in self._counted:
+            return None
+        found = {
+            base: self._verdicts[base].standing(agencies)
+            for base in self._bases(rule)
+            if base in self._verdicts
+        }
+        every = [Rule(id=key, title="", name=name) for key, name in self._names]
+        return _of_correlations(self._correlations, every, found, agencies)[rule]
+
+    def _bases(self, rule: str) -> set[str]:
+        ids = {name: key for key, named in self._names for name in (key, named) if name}
+        left, seen = [rule], set[str]()
+        while left:
+            one = left.pop()
+            if one not in seen:
+                seen.add(one)
+                left += [ids.get(name, name) for name in self._counted.get(one, ([], False))[0]]
+        return seen
+
+
+class RuleJudge:
+    """`RuleJudge(state, cache)()` is what is judged of the rules of now; safe to call from any thread."""
+
+    def __init__(self, state: State, cache: Path | None = None) -> None:
+        self._state, self._cache = state, cache
+        self._made: tuple[int, Judged] | None = None
+        self._lock = threading.Lock()
+
+    def __call__(self) -> Judged:
+        with self._lock:
+            now = version(self._state)
+            if self._made is None or self._made[0] != now:
+                self._made = (now, _judged(self._state, None, self._cache))
+            return self._made[1]
