@@ -20,6 +20,7 @@ from pipeline.detect.evidence import Evidence, evidence_path, judge, read_eviden
 from pipeline.detect.feeding import Verdict
 from pipeline.detect.feeding import judge as judge_sources
 from pipeline.detect.lock import against, read_lock
+from pipeline.detect.references import NAME, read_opened, unopened
 from pipeline.detect.rules import Rule, RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.errors import ThapCanhError, UsageError
@@ -48,10 +49,11 @@ def check(
     rules = (*book.rules, *book.correlations, *book.filters)
     faults = [*book.faults, *_alike(rules)]
     for folder in paths:
+        within = [rule for rule in rules if Path(rule.path).is_relative_to(folder)]
         lock = read_lock(folder)
         if lock is not None:
-            within = [rule for rule in rules if Path(rule.path).is_relative_to(folder)]
             faults += against(lock, within, folder)
+        faults += _check_opened(within, folder, now.date())
     tactics = attack_tactics()
     for rule in rules:
         faults += check_form(rule, tactics, today=now.date())
@@ -63,6 +65,15 @@ def check(
         unknown = list(_check_correlation(rule, book))
         faults += unknown or check_correlation(rule, book, taxonomy, products, received=now)
     return faults
+
+
+def _check_opened(rules: Sequence[Rule], folder: Path, today: date) -> Iterator[ThapCanhError]:
+    opened = read_opened(folder) if folder.is_dir() else None
+    for rule, reference in unopened(rules, opened, today=today) if opened is not None else ():
+        yield UsageError(
+            "a reference that nobody has opened", where=_place(rule, "references"), got=reference,
+            remedy=f"open it; if it says what the rule does, give it a line in {folder / NAME}",
+        )  # fmt: skip
 
 
 def check_form(

@@ -13,6 +13,7 @@ import pytest
 from pipeline.detect.evidence import evidence_path, read_evidence
 from pipeline.detect.law import attack_tactics, check, check_form
 from pipeline.detect.lock import read_lock, write_lock
+from pipeline.detect.references import read_opened
 from pipeline.detect.rules import RuleBook, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.errors import UsageError
@@ -307,3 +308,30 @@ def test_every_attack_tag_of_sigmahq_is_known(shared: Path) -> None:
         named = {found.decode() for file in files if file for found in tag.findall(file.read())}
     assert len(named) > 300
     assert named <= known
+
+
+def test_a_reference_that_is_not_in_the_book_breaks_the_law(
+    one_rule: Path, taxonomy: Taxonomy, products: dict[str, Product]
+) -> None:
+    folder = one_rule.parents[1]
+    (rule,) = load_rules([one_rule]).rules
+    lines = [f"{address}\t2026-11-24\tthe page" for address in rule.references]
+    book = folder / "references.tsv"
+    book.write_text("# where and when\n" + "\n".join(lines[1:]), "utf-8")
+    (fault,) = check([folder], taxonomy, products, now=NOW)
+    assert "a reference that nobody has opened" in str(fault)
+    assert rule.references[0] in str(fault)
+    book.write_text("\n".join(lines), "utf-8")
+    assert check([folder], taxonomy, products, now=NOW) == []
+    book.write_text("\n".join(lines).replace("2026-11-24", "2031-01-01"), "utf-8")
+    assert len(check([folder], taxonomy, products, now=NOW)) == len(lines)
+    book.write_text("https://example.org 2026-11-24", "utf-8")
+    with pytest.raises(UsageError, match=r"references.tsv:1.*parted by tabs"):
+        check([folder], taxonomy, products, now=NOW)
+
+
+def test_the_shipped_set_has_its_book_of_references(book: RuleBook) -> None:
+    opened = read_opened(rules_dir())
+    assert opened is not None
+    named = {r for rule in (*book.rules, *book.correlations) for r in rule.references}
+    assert set(opened) == named
