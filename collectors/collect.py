@@ -28,6 +28,7 @@ from collectors.receivers.intake import Intake
 from collectors.receivers.registered import REFRESH_EVERY
 from collectors.receivers.relp import Relp
 from collectors.receivers.replay import Tails
+from collectors.receivers.rest_poll import RestPoll
 from collectors.receivers.syslog_tcp import SyslogTcp
 from collectors.receivers.syslog_udp import SyslogUdp
 from collectors.spool import SpoolDamagedError, SpoolLimits, SpoolReader, SpoolWriter
@@ -61,7 +62,11 @@ def file_worker_of(
     given: FileInput, intake: Intake, settings: CollectSettings, folder: Path
 ) -> FileWorker:
     """The receiver of the input's kind."""
-    kinds: dict[str, type[FileWorker]] = {"file_tail": FileTail, "evtx_file": EvtxFile}
+    kinds: dict[str, type[FileWorker]] = {
+        "file_tail": FileTail,
+        "evtx_file": EvtxFile,
+        "rest_poll": RestPoll,
+    }
     return kinds[given.kind](given, intake, settings, folder)
 
 

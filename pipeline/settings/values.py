@@ -28,10 +28,11 @@ class Listener:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileInput:
-    """Files that are followed, of one source. `paths` are patterns (``/var/log/app/*.log``, ``**`` for any folders)."""
+    """Files that are followed, of one source. `paths` are patterns (``/var/log/app/*.log``, ``**`` for any folders).
+    Of kind rest_poll: an API that is polled, as the one file of `paths` describes."""
 
     name: str
-    kind: Literal["file_tail", "evtx_file"]
+    kind: Literal["file_tail", "evtx_file", "rest_poll"]
     source: str
     paths: tuple[str, ...]
 
