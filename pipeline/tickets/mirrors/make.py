@@ -10,6 +10,7 @@ from pipeline.settings.secrets import read_secret
 from pipeline.settings.values import MirrorSettings, MirrorSystem
 from pipeline.tickets.mirrors.base import Mirror
 from pipeline.tickets.mirrors.line import Line, allowed
+from pipeline.tickets.mirrors.mail import Mail
 from pipeline.tickets.mirrors.request_tracker import RequestTracker
 from pipeline.tickets.mirrors.webhook import Webhook
 
@@ -17,7 +18,13 @@ _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
 _NEEDED: Final = {
     "request_tracker": ("place", "user", "password"),
     "webhook": ("secret",),
+    "mail": ("sender", "to"),
 }
+
+
+def proven(kind: str) -> bool:
+    """Whether mirrors of the kind were run against the real system, not only built to its description."""
+    return kind not in ("thehive", "iris", "jira")
 
 
 def check_settings(settings: MirrorSettings) -> None:
@@ -34,6 +41,8 @@ def check_settings(settings: MirrorSettings) -> None:
             for name in _NEEDED[one.kind]
             if not getattr(one, name)
         ]
+        if one.kind == "mail":
+            faults += _mail_faults(one, where)
         schemes = ("smtp",) if one.kind == "mail" else ("http", "https")
         try:
             allowed(one.url, settings.hosts, schemes)
@@ -41,6 +50,26 @@ def check_settings(settings: MirrorSettings) -> None:
             faults.append(fault)
     if faults:
         raise FaultsError("mirrors cannot be used", faults)
+
+
+def _mail_faults(one: MirrorSystem, where: str) -> list[ThapCanhError]:
+    odd = [
+        address
+        for address in (one.sender, *one.to)
+        if "@" not in address or any(c.isspace() or c in "<>,;" for c in address)
+    ]
+    faults: list[ThapCanhError] = [
+        UsageError("this is no address", where=where, got=address) for address in odd
+    ]
+    if one.user and not one.starttls:
+        faults.append(
+            UsageError(
+                "a password would go over the network in clear",
+                where=where,
+                expected="starttls: true, where a user is named",
+            )
+        )
+    return faults
 
 
 def make(one: MirrorSystem, settings: MirrorSettings) -> Mirror:
@@ -64,5 +93,7 @@ def make(one: MirrorSystem, settings: MirrorSettings) -> Mirror:
             return RequestTracker(rest, queue=one.place, user=one.user, web=one.url)
         case "webhook":
             return Webhook(line(), shared)
+        case "mail":
+            return Mail(one, password)
         case _:
             raise UsageError("there is no such kind of mirror", got=one.kind)
