@@ -180,6 +180,8 @@ class Courier:
         broken = answer.whole or self.open_circuit
         counts = answer.verdict is Verdict.UNKNOWN and not broken
         wait = max(answer.after, self._wait(job.tries if counts else self._failures))
+        if answer.verdict is Verdict.UNKNOWN:
+            wait = max(wait, self.mirror.lag)
         unsure = job.unsure or answer.begun or answer.verdict is Verdict.UNKNOWN
         given_up = counts and job.tries + 1 >= self._settings.tries
         became = "dead" if given_up else "unknown" if unsure else "waiting"

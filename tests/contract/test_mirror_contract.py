@@ -90,8 +90,10 @@ def told(server: Server) -> list[tuple[int, bool]]:
     return [(len(t["comments"]), t["closed"]) for t in server.fake.tickets]
 
 
-@pytest.mark.parametrize("place", [0, 1], ids=["first", "second"])
-@pytest.mark.parametrize("mood", [*AFTER, *BEFORE])
+@pytest.mark.parametrize(
+    ("mood", "place"),
+    [*((mood, 0) for mood in (*AFTER, *BEFORE)), *((mood, 1) for mood in AFTER)],
+)
 def test_whatever_goes_wrong_each_deed_stands_once(
     state: State, server: Server, kind: str, mood: str, place: int
 ) -> None:

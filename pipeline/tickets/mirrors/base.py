@@ -108,10 +108,12 @@ class Changes:
 
 class Mirror(Protocol):
     """`proven`: run against the real system, not only built to its description. `form` is how its texts are
-    written: plain, markdown, wiki."""
+    written: plain, markdown, wiki. `lag`:
+    seconds until a look-up finds what was made: sooner, absent says nothing."""
 
     looks_up: bool
     proven: bool
+    lag: float
     form: str
 
     def check(self) -> str:

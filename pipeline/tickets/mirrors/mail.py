@@ -29,6 +29,7 @@ _DOMAIN: Final = "thapcanh"
 class Mail:
     looks_up = False
     proven = True
+    lag = 0.0
     form = "plain"
 
     def __init__(self, one: MirrorSystem, password: str) -> None:

@@ -9,9 +9,12 @@ from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.settings.secrets import read_secret
 from pipeline.settings.values import MirrorSettings, MirrorSystem
 from pipeline.tickets.mirrors.base import Mirror
+from pipeline.tickets.mirrors.iris import Iris
+from pipeline.tickets.mirrors.jira import Jira
 from pipeline.tickets.mirrors.line import Line, allowed
 from pipeline.tickets.mirrors.mail import Mail
 from pipeline.tickets.mirrors.request_tracker import RequestTracker
+from pipeline.tickets.mirrors.thehive import TheHive
 from pipeline.tickets.mirrors.webhook import Webhook
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,30}")
@@ -19,6 +22,9 @@ _NEEDED: Final = {
     "request_tracker": ("place", "user", "password"),
     "webhook": ("secret",),
     "mail": ("sender", "to"),
+    "thehive": ("token",),
+    "iris": ("token", "place", "user"),
+    "jira": ("token", "place"),
 }
 
 
@@ -87,6 +93,7 @@ def make(one: MirrorSystem, settings: MirrorSettings) -> Mirror:
             proxy=one.proxy, secrets=(password, token, shared), **more,  # type: ignore[arg-type]
         )  # fmt: skip
 
+    bearer = {"Authorization": f"Bearer {token}"}
     match one.kind:
         case "request_tracker":
             rest = line("/REST/2.0", auth=(one.user, password))
@@ -95,5 +102,16 @@ def make(one: MirrorSystem, settings: MirrorSettings) -> Mirror:
             return Webhook(line(), shared)
         case "mail":
             return Mail(one, password)
-        case _:
-            raise UsageError("there is no such kind of mirror", got=one.kind)
+        case "thehive":
+            return TheHive(line("/api/v1", headers=bearer), web=one.url)
+        case "iris":
+            if not one.place.isdecimal():
+                raise UsageError(
+                    "a customer of IRIS is a number",
+                    where=f"mirrors.systems, {one.name}",
+                    got=one.place,
+                )
+            return Iris(line(headers=bearer), customer=int(one.place), user=one.user, web=one.url)
+        case "jira":  # Cloud: mail address and token; Data Center: a personal access token
+            how = {"auth": (one.user, token)} if one.user else {"headers": bearer}
+            return Jira(line("/rest/api/2", **how), project=one.place, web=one.url)

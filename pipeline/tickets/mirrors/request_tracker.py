@@ -38,6 +38,7 @@ _TOLD: Final = (
 class RequestTracker:
     looks_up = True
     proven = True
+    lag = 0.0
     form = "plain"
 
     def __init__(self, line: Line, *, queue: str, user: str, web: str) -> None:

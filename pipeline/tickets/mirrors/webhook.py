@@ -50,6 +50,7 @@ def verify(secret: str, stamp: str, signature: str, body: bytes, *, now: float) 
 class Webhook:
     looks_up = False
     proven = True
+    lag = 0.0
     form = "plain"
 
     def __init__(self, line: Line, secret: str, clock: Callable[[], float] = time.time) -> None:
