@@ -108,8 +108,8 @@ class Changes:
 
 class Mirror(Protocol):
     """`proven`: run against the real system, not only built to its description. `form` is how its texts are
-    written: plain, markdown, wiki. `lag`:
-    seconds until a look-up finds what was made: sooner, absent says nothing."""
+    written: plain, markdown, wiki. `lag`: seconds until a look-up finds what was made; sooner, absent says
+    nothing."""
 
     looks_up: bool
     proven: bool
