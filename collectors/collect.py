@@ -92,6 +92,7 @@ class Collector:
     ) -> None:
         """Takes the node's folder: raises SpoolBusyError when another process has it."""
         self.settings, self._root = settings, spool_root
+        self.settled_upto = 0  # of this node, as the heartbeat reads it in the state
         self._spool = SpoolWriter(spool_root, settings.node, spool or spool_limits(settings))
         self.intake = Intake(self._spool, directory, limits or Limits.of(settings))
         self.receivers: list[Receiver] = [
@@ -129,6 +130,7 @@ class Collector:
         for receiver in self.receivers:
             receiver.sweep()
         self.intake.push_back = _push_back(self._root)
+        self.intake.shares.settled(self.settled_upto)
 
     async def stop(self) -> None:
         """Within two seconds: what has arrived is stored, then the folder is let go."""
@@ -146,6 +148,7 @@ class Collector:
             "last": self._spool.last,
             "spool_bytes": self._spool.used,
             "push_back": self.intake.push_back,
+            "waiting_bytes": self.intake.shares.held(),
             "damaged": [list(span) for span in self._spool.damaged],
             "ports": self.ports,
             "files": [

@@ -41,6 +41,8 @@ class Limits:
     bodies_in_hand: int = 256 << 20
     unfinished: float = 60
     assemble: float = 2.0
+    agency_bytes: int = 0
+    agency_seconds: float = 0
     udp_buffer: int = 4 << 20
 
     @classmethod
@@ -50,6 +52,8 @@ class Limits:
             connections=settings.max_connections,
             connections_per_source=max(1, settings.max_connections // 4),
             assemble=settings.assemble_seconds,
+            agency_bytes=settings.spool_agency_bytes,
+            agency_seconds=settings.spool_agency_hours * 3600,
         )
 
 

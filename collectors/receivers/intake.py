@@ -15,6 +15,7 @@ from collectors.receivers.base import Limits
 from collectors.receivers.counters import Counters, Knocks
 from collectors.receivers.directory import SourceDirectory, SourceIdentity
 from collectors.receivers.replay import Tails
+from collectors.receivers.shares import Shares
 from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
 
 _REFRESH_AT_MOST_EVERY: Final = 1.0
@@ -27,6 +28,7 @@ class Intake:
         self.spool, self.directory, self.limits = spool, directory, limits
         self.counters, self.knocks = Counters(), Knocks()
         self.tails = Tails()
+        self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
         self.push_back = ""
         self.stopping = False
         self._refreshed = 0.0
@@ -55,12 +57,20 @@ class Intake:
         """Records that were counted as received become spooled, or the error is the caller's."""
         if self.push_back:
             raise SpoolFullError("the collector takes nothing at present", got=self.push_back)
+        identity, size = self.directory.by_source(source), sum(len(draft.body) for draft in drafts)
+        agency, moment = identity.agency if identity else "", time.monotonic()
+        if reason := self.shares.refuses(agency, size, moment):
+            raise SpoolFullError(
+                "the agency's share of the spool is full", got=reason,
+                remedy="The normaliser or the store is behind or stopped; see `thapcanh doctor`",
+            )  # fmt: skip
         receipt = await asyncio.wrap_future(self.spool.submit(drafts, request))
         tally = self.counters.of(receiver, source)
         if receipt.repeated:
             tally.repeated += receipt.records
         else:
             tally.spooled += receipt.records
+            self.shares.add(agency, receipt.first + receipt.records - 1, size, moment)
         return receipt
 
 

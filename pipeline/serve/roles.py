@@ -35,6 +35,7 @@ def _collect(here: Installation, stop: threading.Event) -> None:
     from collectors.collect import Collector, run_collector
     from collectors.receivers.registered import RegisteredDirectory, RegisterReport
     from pipeline.serve.outages import note_outage
+    from pipeline.store.settlement import watermark
 
     settings = here.settings.collect
     heart = Heart(here.state, "collect", settings.node)
@@ -43,6 +44,7 @@ def _collect(here: Installation, stop: threading.Event) -> None:
     said: dict[str, Any] = {}
 
     def in_touch(collector: Collector) -> None:
+        collector.settled_upto = watermark(here.state).get(settings.node, 0)
         seen = collector.snapshot()
         said.update({name: value for name, value in seen.items() if name != "counters"})
         said["unattributed"] = [one for one in seen["counters"] if not one["source"]]

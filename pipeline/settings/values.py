@@ -41,7 +41,8 @@ class FileInput:
 class CollectSettings:
     """Receivers and the spool. Sizes in bytes. `files` are looked at every `poll_seconds`; `settle_seconds` is
     how long a file must be quiet to count as whole. Lines that are to make one record wait `assemble_seconds`
-    for each other. `free_bytes` of the spool's disk are left to others."""
+    for each other. An agency whose unsettled records take more than `spool_agency_bytes`, or wait longer than
+    `spool_agency_hours`, is pushed back (0: no limit). `free_bytes` of the spool's disk are left to others."""
 
     node: str = "collect-1"
     listeners: tuple[Listener, ...] = (
@@ -57,6 +58,8 @@ class CollectSettings:
     max_connections: int = 2_000
     spool_segment_bytes: int = 67_108_864
     spool_max_bytes: int = 10_737_418_240
+    spool_agency_bytes: int = 5_368_709_120
+    spool_agency_hours: float = 72.0
     spool_retain_minutes: int = 60
     free_bytes: int = 268_435_456
 

@@ -22,7 +22,7 @@ from support.collector import API_KEY, spooled
 pytestmark = pytest.mark.faults
 _ROOT = Path(__file__).resolve().parents[2]
 _SCRIPT = str(_ROOT / "tests/support/collector_process.py")
-CYCLES = int(os.environ.get("THAPCANH_KILL_CYCLES", "10"))
+CYCLES = int(os.environ.get("KILLS", "10"))
 
 
 @contextlib.contextmanager

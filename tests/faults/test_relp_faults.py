@@ -17,7 +17,7 @@ from support.collector import spooled
 from support.relp import RelpClient
 
 pytestmark = pytest.mark.faults
-CYCLES = int(os.environ.get("THAPCANH_KILL_CYCLES", "10"))
+CYCLES = int(os.environ.get("KILLS", "10"))
 WINDOW = 128
 
 

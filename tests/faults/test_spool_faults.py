@@ -19,7 +19,7 @@ from collectors.spool import SpoolReader, SpoolWriter
 pytestmark = pytest.mark.faults
 _ROOT = Path(__file__).resolve().parents[2]
 _LOAD = str(_ROOT / "tests/support/spool_load.py")
-CYCLES = int(os.environ.get("THAPCANH_KILL_CYCLES", "10"))
+CYCLES = int(os.environ.get("KILLS", "10"))
 
 
 def environment() -> dict[str, str]:

@@ -25,7 +25,7 @@ def main(root: str, kill_after: str = "0", ports: str = "", tls: str = "") -> No
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     if int(kill_after):
-        _die_after_store(int(kill_after))
+        die_after_store(int(kill_after))
     settings = CollectSettings(
         node="n1", listeners=_on(ports, tls) if ports else LISTENERS, spool_segment_bytes=100_000
     )
@@ -51,7 +51,7 @@ def _on(ports: str, tls: str) -> tuple[Listener, ...]:
     return tuple(replace(one, **files) if one.name in {"tcp", "relp"} else one for one in listeners)
 
 
-def _die_after_store(times: int) -> None:
+def die_after_store(times: int) -> None:
     store, left = Intake.store, [times]
 
     async def store_and_die(*arguments: Any) -> Any:

@@ -1,0 +1,112 @@
+"""Files that are written, turned, emptied and packed while their collector is killed: each line is stored once."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from support.collector import logs_of, spooled
+
+pytestmark = pytest.mark.faults
+_ROOT = Path(__file__).resolve().parents[2]
+_SCRIPT = str(_ROOT / "tests/support/tail_process.py")
+CYCLES = int(os.environ.get("KILLS", "10"))
+
+
+def process(root: Path, *words: str) -> subprocess.Popen[bytes]:
+    started = subprocess.Popen(
+        [sys.executable, _SCRIPT, str(root), *words],
+        env={**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}"},
+        stdout=subprocess.PIPE,
+    )
+    assert started.stdout is not None
+    started.stdout.readline()
+    return started
+
+
+class _Writer(threading.Thread):
+    """Appends numbered lines; turns the log by renaming, by copying and emptying, by packing."""
+
+    def __init__(self, folder: Path, *, rest: float) -> None:
+        super().__init__(daemon=True)
+        self.folder, self.rest, self.done = folder, rest, threading.Event()
+        self.lines, self.turns = 0, 0
+        self.chooser = random.Random(7)
+
+    def run(self) -> None:
+        log = self.folder / "app.log"
+        while not self.done.is_set():
+            count = self.chooser.choice([1, 5, 60])
+            with log.open("ab") as file:
+                file.write(b"".join(b"line %d\n" % (self.lines + n) for n in range(count)))
+            self.lines += count
+            if self.chooser.random() < 0.03:
+                self.turn(log)
+            time.sleep(self.rest)
+
+    def turn(self, log: Path) -> None:
+        self.turns += 1
+        older = self.folder / f"app.{self.turns}.log"
+        how = self.chooser.choice(["rename", "copy", "pack"])
+        if how == "rename":
+            log.rename(older)
+        elif how == "copy":
+            draft = self.folder / ".copy"
+            shutil.copy(log, draft)
+            draft.rename(older)
+            os.truncate(log, 0)
+        else:
+            draft = self.folder / ".packed"
+            draft.write_bytes(gzip.compress(log.read_bytes()))
+            draft.rename(older)
+            log.unlink()
+
+
+def settled(root: Path, lines: int) -> None:
+    """Until all lines are there, or nothing has come for long."""
+    last, since = -1, time.monotonic()
+    while time.monotonic() - since < 15:
+        found = len(spooled(root))
+        if found >= lines:
+            time.sleep(1.0)  # what comes twice, comes now
+            return
+        if found != last:
+            last, since = found, time.monotonic()
+        time.sleep(0.4)
+
+
+def test_killed_at_random_while_logs_grow_and_turn_each_line_is_stored_once(tmp_path: Path) -> None:
+    logs = logs_of(tmp_path)
+    logs.mkdir()
+    chooser, writer = random.Random(3), _Writer(logs, rest=0.02)
+    writer.start()
+    for cycle in range(CYCLES):
+        words = [str(chooser.randrange(1, 8))] if cycle % 2 else []
+        started = process(tmp_path, *words)
+        try:
+            started.wait(chooser.uniform(0.05, 0.5))
+        except subprocess.TimeoutExpired:
+            started.send_signal(signal.SIGKILL)
+        started.wait(5)
+    writer.done.set()
+    writer.join(10)
+    started = process(tmp_path)
+    settled(tmp_path, writer.lines)
+    started.send_signal(signal.SIGTERM)
+    assert started.wait(10) == 0
+    records = spooled(tmp_path)
+    assert [one.sequence for one in records] == list(range(1, len(records) + 1))
+    times = Counter(one.body for one in records)
+    assert {body: n for body, n in times.items() if n != 1} == {}
+    assert set(times) == {b"line %d" % n for n in range(writer.lines)}
+    assert writer.turns > 0
