@@ -26,9 +26,9 @@ from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
 from pipeline.detect.hiding import InForce, Twin, twins
 from pipeline.detect.rules import Rule
 from pipeline.detect.taxonomy import Route, Taxonomy
-from pipeline.detect.text import as_text, fold
+from pipeline.detect.text import as_text
 from pipeline.detect.tree import leaves
-from pipeline.model import events
+from pipeline.model import events, fold
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.detections import Match
 from pipeline.model.ids import content_hash
@@ -264,7 +264,7 @@ def _values(row: Mapping[str, Any], reading: _Reading) -> dict[str, str]:
     for field, column in reading.values:
         text, _ = _entity(row, (column,))
         if text:
-            found.setdefault(field, fold(text))
+            found.setdefault(field, fold.entity(text))
     return found
 
 

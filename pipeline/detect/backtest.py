@@ -25,7 +25,7 @@ from pipeline.detect.register import active_texts
 from pipeline.detect.rules import Rule, RuleBook, rules_from_texts
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.watchlists import placeholders
-from pipeline.model import events
+from pipeline.model import events, fold
 from pipeline.model.clock import CITY_ZONE, from_micros
 from pipeline.model.detections import Match, Window
 from pipeline.model.errors import NotFoundError, UsageError
@@ -225,7 +225,8 @@ class _Set:
                 self._count(hit)
 
     def _count(self, hit: Hit) -> None:
-        self._hits[hit.match.rule, hit.match.event, hit.match.entity] = hit.match
+        m = hit.match
+        self._hits[m.rule, m.event, fold.entity(m.entity)] = m
         for field, value in (hit.fields or {}).items():
             self._values[field][value[:200]] += 1
 
@@ -250,15 +251,21 @@ class _Set:
         days: dict[str, Counter[str]] = defaultdict(Counter)
         entities: Counter[tuple[str, str]] = Counter()
         times: dict[tuple[str, str, str], list[int]] = defaultdict(list)
+        spelled: dict[tuple[str, str], tuple[int, str, str]] = {}
         for m in matches:
             days[from_micros(m.time).astimezone(CITY_ZONE).date().isoformat()][m.agency] += 1
-            entities[m.agency, m.entity] += 1
-            times[m.rule, m.agency, m.entity].append(m.time)
+            key = fold.entity(m.entity)
+            entities[m.agency, key] += 1
+            times[m.rule, m.agency, key].append(m.time)
+            spelled[m.agency, key] = min(
+                spelled.get((m.agency, key), (m.time, m.event, m.entity)),
+                (m.time, m.event, m.entity),
+            )
         return Tally(
             len(matches),
             sum(_episodes(t, self.active.facts[rule].quiet) for (rule, _, _), t in times.items()),
             {day: dict(sorted(of.items())) for day, of in sorted(days.items())},
-            [(a, e, n) for (a, e), n in entities.most_common(TOP)],
+            [(key[0], spelled[key][2], n) for key, n in entities.most_common(TOP)],
             {field: of.most_common(TOP) for field, of in sorted(self._values.items())},
             len(self._hidden),
         )
@@ -340,7 +347,7 @@ def _told(sets: Sequence[_Set], replay: _Replay, since: datetime, now: datetime)
     if not others:
         return told
     then = others[0].matches()
-    mine, its = ({(m.rule, m.event, m.entity) for m in of} for of in (matches, then))
+    mine, its = ({(m.rule, m.event, fold.entity(m.entity)) for m in of} for of in (matches, then))
     return msgspec.structs.replace(
         told,
         against=others[0].tally(then),

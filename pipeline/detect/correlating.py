@@ -21,6 +21,7 @@ from pipeline.detect.correlation import Correlation, Group, Stored
 from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.detect.judging import NO_COLUMNS, Columns, Foreseen, foresee, judge, stands, tick
 from pipeline.detect.stored import LATENESS, Span, within, write
+from pipeline.model import fold
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.state.tables.detection import FindingEvent, FindingRow
 
@@ -32,7 +33,7 @@ class Undone(msgspec.Struct, frozen=True):
 
     rule: str
     event: str
-    entity: str
+    entity_key: str
     finding: str
 
 
@@ -72,7 +73,10 @@ def correlate(
         tick(session, correlation, now)
         found += judged.hits
         if correlation.undoable or lost:
-            held = {(hit.match.event, hit.match.agency, hit.match.entity) for hit in judged.hits}
+            held = {
+                (m.event, m.agency, fold.entity(m.entity))
+                for m in (hit.match for hit in judged.hits)
+            }
             oldest = to_micros(now - LATENESS)  # beyond it, what decided may be forgotten already
             spans = [(max(a, oldest), b) for a, b in judged.near if b >= oldest]
             undone += [
@@ -89,7 +93,7 @@ def correlate(
 def _reported(
     session: Session, facts: RuleFacts, spans: Sequence[Span], groups: frozenset[Group] | None
 ) -> Iterator[tuple[str, str, str, str]]:
-    """(event, agency, entity, finding) of what this revision's findings of the groups (None: all) hold
+    """(event, agency, entity key, finding) of what this revision's findings of the groups (None: all) hold
     within the spans."""
     if not spans:
         return
@@ -98,7 +102,7 @@ def _reported(
         sa.select(
             FindingEvent.event,
             FindingRow.agency,
-            FindingEvent.entity,
+            FindingEvent.entity_key,
             FindingEvent.finding,
             FindingEvent.time,
         )
@@ -111,11 +115,12 @@ def _reported(
             FindingEvent.time.between(first, last),
         )
     )
-    entities = None if groups is None else sorted({entity for _, entity in groups})
+    keys = None if groups is None else {(agency, fold.entity(entity)) for agency, entity in groups}
+    entities = None if keys is None else sorted({entity for _, entity in keys})
     for place in range(0, 1 if entities is None else len(entities), _CHUNK):
         some = query
         if entities is not None:
-            some = query.where(FindingRow.entity.in_(entities[place : place + _CHUNK]))
+            some = query.where(FindingRow.entity_key.in_(entities[place : place + _CHUNK]))
         for event, agency, entity, finding, time in session.execute(some):
-            if (groups is None or (agency, entity) in groups) and within(spans, to_micros(time)):
+            if (keys is None or (agency, entity) in keys) and within(spans, to_micros(time)):
                 yield event.hex(), agency, entity, finding

@@ -14,6 +14,9 @@ a function of the set of matches, late events included.
 
 What is fixed here, where Sigma leaves it open:
 
+- Values are compared without case, trimmed and canonically composed, as Sigma's own are and as findings tell
+  entities apart: `an` and `AN` are one group, and one value of `value_count`. So what is stored of a match
+  is folded, and a correlation's entity is in small letters; the events show how each wrote it.
 - A window starts at a match of the group and holds both of its ends.
 - A condition that further events can undo (`lt`, `eq`, `not`, averages …) is judged once its window has
   passed (`waits`), and what a late event undoes is taken back (`undoable`).
@@ -145,7 +148,8 @@ class Correlation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stored(msgspec.Struct, frozen=True, gc=False):
-    """A match as correlations read it: `values` maps Sigma fields of its rule to folded texts; `unit` is
+    """A match as correlations read it: `values` maps Sigma fields of its rule to folded texts
+    (`fold.entity`); `unit` is
     what `event_count` counts it as: its event, unless it is an inner correlation's."""
 
     rule: str

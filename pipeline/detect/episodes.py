@@ -20,6 +20,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from pipeline.model import fold
 from pipeline.model.detections import Match
 from pipeline.model.ids import content_hash
 
@@ -47,7 +48,7 @@ class Change(msgspec.Struct, frozen=True):
 
 def birth_id(match: Match) -> str:
     """The id of an episode whose first match at birth is `match`."""
-    return content_hash("finding", match.rule, match.agency, match.entity, match.event)
+    return content_hash("finding", match.rule, match.agency, fold.entity(match.entity), match.event)
 
 
 def unite(held: Iterable[Held], matches: Iterable[Match], quiet: int) -> list[Change]:

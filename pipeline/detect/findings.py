@@ -5,7 +5,8 @@ rules. Out: rows of `finding` and `finding_event`. Invariants: an event counts o
 entity, whichever revision of the rule matched it and however often its window is evaluated; `count`
 is the number of the finding's events; `samples` are its 20 earliest, so that they too are a function
 of the set of matches; each change takes the next number, so that the tickets role reads findings in
-the order of their change. A sample::
+the order of their change. An entity is one however its case is written; people see the spelling of the finding's
+earliest match. A sample::
 
     {"event": "9f2c…", "time": 1764000000000000, "fields": {"process.name": "mimikatz.exe"}}
 
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.episodes import Change, Held, unite
+from pipeline.model import fold
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.model.detections import Level, Match
 from pipeline.model.ids import content_hash
@@ -90,7 +92,7 @@ def apply_hits(
     lock_findings(session)
     by_rule: dict[str, dict[tuple[str, str], Hit]] = defaultdict(dict)
     for hit in hits:
-        by_rule[hit.match.rule].setdefault((hit.match.event, hit.match.entity), hit)
+        by_rule[hit.match.rule].setdefault(_key(hit.match), hit)
     steps: list[_Step] = []
     for rule, of_rule in by_rule.items():
         for key in list(_known(session, rule, of_rule)):
@@ -103,16 +105,19 @@ def apply_hits(
     numbers = iter(next_numbers(session, COUNTER, sum(1 + len(c.absorbed) for c, _ in steps)))
     born, events = [], []
     for change, its_hits in steps:
-        samples = [_sample(its_hits[m.event, m.entity]) for m in change.matches[:MAX_SAMPLES]]
+        samples = [_sample(its_hits[_key(m)]) for m in change.matches[:MAX_SAMPLES]]
         match = change.matches[0]
         if change.born:
             born.append(
-                _birth(change, facts[match.rule], its_hits[match.event, match.entity], samples)
+                _birth(change, facts[match.rule], its_hits[_key(match)], samples)
                 | {"number": (number := next(numbers)), "born": number, "run": run}
                 | {"created": now, "changed": now}
             )
         else:
-            _amend(change, rows, facts[match.rule], samples=samples, numbers=numbers, now=now)
+            first = its_hits[_key(match)]
+            _amend(
+                change, rows, facts[match.rule], first, samples=samples, numbers=numbers, now=now
+            )
         events += [_event(m, change.id) for m in change.matches]
     for values in (v for v in born if v["id"] in come_back):
         session.merge(FindingRow(**values))
@@ -163,6 +168,7 @@ def _named(session: Session, steps: list[_Step]) -> tuple[list[_Step], set[str]]
 def free_id(session: Session, rule: str, agency: str, entity: str, event: str) -> str:
     """The id of a finding born with this first match. One that lost all its events is that finding come
     back; where the id is a living one's (its first match was taken from it and came again), another."""
+    entity = fold.entity(entity)
     given = content_hash("finding", rule, agency, entity, event)
     again = 0
     while True:
@@ -181,8 +187,8 @@ def lock_findings(session: Session) -> None:
 def _known(
     session: Session, rule: str, keys: Iterable[tuple[str, str]]
 ) -> Iterator[tuple[str, str]]:
-    """The (event, entity) pairs among `keys` that the rule's findings hold already."""
-    query = sa.select(FindingEvent.event, FindingEvent.entity).where(FindingEvent.rule == rule)
+    """The (event, entity key) pairs among `keys` that the rule's findings hold already."""
+    query = sa.select(FindingEvent.event, FindingEvent.entity_key).where(FindingEvent.rule == rule)
     for chunk in _chunks({bytes.fromhex(event) for event, _ in keys}):
         for event, entity in session.execute(query.where(FindingEvent.event.in_(chunk))):
             yield event.hex(), entity
@@ -191,7 +197,7 @@ def _known(
 def _changes(session: Session, rule: RuleFacts, hits: Iterable[Hit]) -> list[Change]:
     groups: dict[str, dict[str, list[Match]]] = defaultdict(lambda: defaultdict(list))
     for hit in hits:
-        groups[hit.match.agency][hit.match.entity].append(hit.match)
+        groups[hit.match.agency][fold.entity(hit.match.entity)].append(hit.match)
     changes: list[Change] = []
     for agency, entities in groups.items():
         held = _held(session, rule, agency, entities)
@@ -207,7 +213,7 @@ def _held(
     times = [m.time for matches in entities.values() for m in matches]
     quiet = timedelta(microseconds=rule.quiet)
     query = sa.select(
-        FindingRow.id, FindingRow.born, FindingRow.first, FindingRow.last, FindingRow.entity
+        FindingRow.id, FindingRow.born, FindingRow.first, FindingRow.last, FindingRow.entity_key
     ).where(
         FindingRow.rule == rule.id,
         FindingRow.agency == agency,
@@ -219,7 +225,7 @@ def _held(
     found: dict[str, list[Held]] = defaultdict(list)
     for chunk in _chunks(entities):
         for id_, born, first, last, entity in session.execute(
-            query.where(FindingRow.entity.in_(chunk))
+            query.where(FindingRow.entity_key.in_(chunk))
         ):
             found[entity].append(Held(id_, born, to_micros(first), to_micros(last)))
     return found
@@ -257,12 +263,18 @@ def _amend(
     change: Change,
     rows: Mapping[str, FindingRow],
     rule: RuleFacts,
+    first: Hit,
     *,
     samples: list[Any],
     numbers: Iterator[int],
     now: datetime,
 ) -> None:
     row = rows[change.id]
+    earliest = min(
+        (first.match.time, first.match.event, first.match.entity, first.entity_field),
+        *(_earliest(rows[i]) for i in (change.id, *change.absorbed)),
+    )
+    row.entity, row.entity_field = earliest[2:]
     for gone in (rows[i] for i in change.absorbed):
         row.count += gone.count
         samples = samples + gone.samples
@@ -272,6 +284,16 @@ def _amend(
     row.samples = sorted(row.samples + samples, key=lambda s: (s["time"], s["event"]))[:MAX_SAMPLES]
     row.revision, row.level, row.status = rule.revision, rule.level.value, rule.status
     row.title, row.changed, row.number = rule.title, now, next(numbers)
+
+
+def _earliest(row: FindingRow) -> tuple[int, str, str, str]:
+    """Its earliest match, and what it calls the entity."""
+    event = row.samples[0]["event"] if row.samples else ""
+    return to_micros(row.first), event, row.entity, row.entity_field
+
+
+def _key(match: Match) -> tuple[str, str]:
+    return match.event, fold.entity(match.entity)
 
 
 def _sample(hit: Hit) -> dict[str, Any]:

@@ -89,7 +89,7 @@ def take_back(
     undone: list[Undone] = []
     for chunk in _chunks(gone):
         rows = session.scalars(sa.select(FindingEvent).where(FindingEvent.event.in_(chunk)))
-        undone += [Undone(r.rule, r.event.hex(), r.entity, r.finding) for r in rows]
+        undone += [Undone(r.rule, r.event.hex(), r.entity_key, r.finding) for r in rows]
         session.execute(sa.delete(HiddenMatch).where(HiddenMatch.event.in_(chunk)))
     return withdraw(session, undone, facts, now=now)
 

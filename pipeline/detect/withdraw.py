@@ -41,7 +41,7 @@ def withdraw(
                 sa.delete(FindingEvent).where(
                     FindingEvent.rule == one.rule,
                     FindingEvent.event == bytes.fromhex(one.event),
-                    FindingEvent.entity == one.entity,
+                    FindingEvent.entity_key == one.entity_key,
                 )
             )
         row.undone += len(gone)
@@ -115,6 +115,7 @@ def _episodes(events: Sequence[FindingEvent], quiet: timedelta) -> list[list[Fin
 
 def _fill(row: FindingRow, events: Sequence[FindingEvent], known: Mapping[str, Any]) -> None:
     row.first, row.last, row.count = events[0].time, events[-1].time, len(events)
+    row.entity = events[0].entity
     row.samples = [
         known.get(e.event.hex(), {"event": e.event.hex(), "time": to_micros(e.time), "fields": {}})
         for e in events[:MAX_SAMPLES]

@@ -3,6 +3,7 @@
 Lower case, đ to d, marks off (canonical decomposition, category Mn dropped, composed again), and
 every run of characters that are neither letters nor numbers becomes one space. Both stores fold a
 query with `tokens`; what they search is text that this fold would give the same tokens.
+`entity` is how findings and tickets tell hosts, users and addresses apart: case is off, marks stay.
 """
 
 from __future__ import annotations
@@ -36,6 +37,19 @@ def lower(text: str) -> str:
     if text.isascii():
         return text.lower()
     return "".join("i" if char == "İ" else char.lower() for char in text)
+
+
+def entity(text: str) -> str:
+    """What two spellings of one host, user or address have in common: trimmed, and without case as Unicode
+    compares it (canonical caseless matching).
+
+    >>> entity(" PBN-PC07 ") == entity("pbn-pc07")
+    True
+    """
+    text = text.strip()
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", text).casefold())
 
 
 def tokens(text: str) -> list[str]:

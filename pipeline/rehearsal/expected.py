@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
 
+from pipeline.model import fold
 from pipeline.rehearsal import cast
 from pipeline.rehearsal.lines import By, ExpectedTicket, Line
 
@@ -20,16 +21,19 @@ QUIET = timedelta(hours=1)
 def tickets(script: Iterable[Line]) -> list[ExpectedTicket]:
     """In order of rule, agency, entity and time."""
     lines: defaultdict[tuple[str, str, str, By], list[Line]] = defaultdict(list)
+    spelled: dict[tuple[str, str, str, By], str] = {}
     for line in script:
         for trip in line.trips:
             agency = trip.agency or cast.SOURCE[line.source].agency
-            lines[trip.rule, agency, trip.entity, trip.by].append(line)
+            key = (trip.rule, agency, fold.entity(trip.entity), trip.by)
+            lines[key].append(line)
+            spelled.setdefault(key, trip.entity)
     return [
         ExpectedTicket(
-            rule, agency, entity, tuple(sorted(line.body.decode() for line in episode)), by,
-            episode[0].story or "",
+            key[0], key[1], spelled[key], tuple(sorted(line.body.decode() for line in episode)),
+            key[3], episode[0].story or "",
         )
-        for (rule, agency, entity, by), found in sorted(lines.items())
+        for key, found in sorted(lines.items())
         for episode in _episodes(sorted(found, key=lambda line: line.at))
     ]  # fmt: skip
 

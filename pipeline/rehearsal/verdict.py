@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from pipeline.model import fold
 from pipeline.model.scope import Scope
 from pipeline.rehearsal.lines import ExpectedTicket
 from pipeline.state.state import State
@@ -24,7 +25,7 @@ _GET = 500
 
 @dataclass(frozen=True, slots=True, order=True)
 class Seen:
-    """One finding of a drill's ticket. `originals` is sorted, repeats kept."""
+    """One finding of a drill's ticket. `entity` is folded (`fold.entity`); `originals` is sorted, repeats kept."""
 
     rule: str
     agency: str
@@ -36,7 +37,7 @@ def seen_tickets(state: State, store: Store) -> list[Seen]:
     """What the drill's tickets hold now, a finding each, absorbed and withdrawn ones left out."""
     with state.read() as session:
         findings = session.execute(
-            sa.select(FindingRow.id, FindingRow.rule, FindingRow.agency, FindingRow.entity)
+            sa.select(FindingRow.id, FindingRow.rule, FindingRow.agency, FindingRow.entity_key)
             .join(TicketFinding, TicketFinding.finding == FindingRow.id)
             .join(Ticket, Ticket.id == TicketFinding.ticket)
             .where(
@@ -60,7 +61,7 @@ def seen_tickets(state: State, store: Store) -> list[Seen]:
         Seen(
             f.rule,
             f.agency,
-            f.entity,
+            f.entity_key,
             tuple(sorted(texts.get(event, "?") for event in events[f.id])),
         )
         for f in findings
@@ -79,7 +80,7 @@ def _originals(store: Store, ids: list[str]) -> dict[str, str]:
 def differences(seen: Iterable[Seen], expected: Iterable[ExpectedTicket]) -> list[str]:
     """One line a difference, for people; empty when the tickets are exactly the expected ones."""
     have = Counter(seen)
-    want = Counter(Seen(t.rule, t.agency, t.entity, t.originals) for t in expected)
+    want = Counter(Seen(t.rule, t.agency, fold.entity(t.entity), t.originals) for t in expected)
     lost, extra = list((want - have).elements()), list((have - want).elements())
     found: list[str] = []
     for ticket in lost:

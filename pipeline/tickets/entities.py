@@ -7,13 +7,13 @@ of its own rule alone.
 
 from __future__ import annotations
 
-import unicodedata
 from typing import Final
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.correlation import CENTRE
+from pipeline.model import fold
 from pipeline.model.events import AGENCY
 from pipeline.model.ids import content_hash
 from pipeline.state.tables.detection import FindingRow
@@ -25,7 +25,7 @@ _RULE: Final = "rule"
 
 def entity_key(entity: str, rule: str) -> str:
     """32 hex digits: entities have any length, the key of an index has not."""
-    folded = unicodedata.normalize("NFC", entity.strip().casefold())
+    folded = fold.entity(entity)
     return content_hash(_ENTITY, folded) if folded else content_hash(_RULE, rule)
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from random import Random
 
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline.detect.correlating import Undone
+from pipeline.detect.episodes import unite
 from pipeline.detect.findings import MAX_SAMPLES, Applied, Hit, RuleFacts, apply_hits
+from pipeline.detect.withdraw import withdraw
+from pipeline.model import fold
 from pipeline.model.clock import EPOCH, from_micros
 from pipeline.model.detections import Level, Match
 from pipeline.state.state import State
@@ -139,3 +144,55 @@ def test_findings_are_a_function_of_the_set_of_matches(
     shuffled = list(times)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert outcome(times, len(times)) == outcome(shuffled, 3)
+
+
+SPELLED = ("PBN-PC07", "pbn-pc07", " Pbn-Pc07", "Hoà-PC", "HOA\N{COMBINING GRAVE ACCENT}-PC")
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.sampled_from(SPELLED)), min_size=1, max_size=12),
+    st.randoms(use_true_random=False),
+    st.integers(1, 5),
+)
+def test_an_entity_is_one_however_it_is_written_and_people_see_the_earliest_spelling_in_any_order(
+    state: State, seen: list[tuple[int, str]], random: Random, size: int
+) -> None:
+    def outcome(hits: list[Hit], size: int, gone: set[int]) -> list[tuple[object, ...]]:
+        with state.begin() as session:
+            for table in (FindingEvent, FindingRow):
+                session.execute(sa.delete(table))
+        for start in range(0, len(hits), size):
+            apply(state, *hits[start : start + size])
+        with state.begin() as session:
+            lost = session.scalars(
+                sa.select(FindingEvent).where(
+                    FindingEvent.event.in_([n.to_bytes(16, "big") for n in gone])
+                )
+            )
+            withdraw(
+                session,
+                [Undone(e.rule, e.event.hex(), e.entity_key, e.finding) for e in lost],
+                {"r": RULE}, now=NOW,
+            )  # fmt: skip
+            return sorted(
+                (row.entity, row.entity_key, row.count, [s["event"] for s in row.samples])
+                for row in session.scalars(
+                    sa.select(FindingRow).where(FindingRow.merged_into == "", FindingRow.count > 0)
+                )
+            )
+
+    hits = [hit(time, entity=entity, event=n) for n, (time, entity) in enumerate(seen)]
+    gone = set(random.sample(range(len(hits)), len(hits) // 3))
+    shuffled = random.sample(hits, len(hits))
+    expected = []
+    left = [h for n, h in enumerate(hits) if n not in gone]
+    for key in {fold.entity(h.match.entity) for h in left}:
+        matches = [h.match for h in left if fold.entity(h.match.entity) == key]
+        for change in unite((), matches, QUIET):
+            ids = [m.event for m in change.matches]
+            expected.append((change.matches[0].entity, key, len(ids), ids))
+    assert outcome(shuffled, size, gone) == sorted(expected)
+    assert len({fold.entity(entity) for entity in SPELLED}) == 2

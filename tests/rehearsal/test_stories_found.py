@@ -16,7 +16,7 @@ from pipeline.detect.compile import compile_rules
 from pipeline.detect.correlation import Stored, taking_part
 from pipeline.detect.rules import Rule, load_rules
 from pipeline.detect.taxonomy import Taxonomy
-from pipeline.model import events
+from pipeline.model import events, fold
 from pipeline.model.clock import to_micros
 from pipeline.model.detections import Level
 from pipeline.model.records import RawRecord
@@ -83,11 +83,11 @@ def _tickets(lines: list[Line]) -> list[Seen]:
                         )
                     )  # fmt: skip
                 if match.rule in opening and match.rule not in active.silent:
-                    key = (match.rule, match.agency, match.entity)
+                    key = (match.rule, match.agency, fold.entity(match.entity))
                     found[key].append((match.time, texts[match.event]))
     for correlation in (c for c in active.correlations if c.id in opening):
         for part in taking_part(correlation, stored):
-            key = (correlation.id, part.agency, part.entity)
+            key = (correlation.id, part.agency, fold.entity(part.entity))
             found[key].append((part.match.time, texts[part.match.event]))
     return [seen for key, hits in found.items() for seen in _episodes(key, hits)]
 

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 
 from pipeline.access.permissions import require, scope_for
 from pipeline.access.scoping import within
+from pipeline.model import fold
 from pipeline.model.clock import from_micros
 from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
@@ -175,7 +176,7 @@ def _conditions(filters: Filters) -> Sequence[sa.ColumnElement[bool]]:
         where.append(FindingRow.rule.startswith(filters.rule, autoescape=True))
     for column, value in (
         (FindingRow.agency, filters.agency),
-        (FindingRow.entity, filters.entity),
+        (FindingRow.entity_key, fold.entity(filters.entity)),
         (FindingRow.run, filters.run),
     ):
         if value:

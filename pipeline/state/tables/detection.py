@@ -6,9 +6,16 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String
+from sqlalchemy.engine.default import DefaultExecutionContext
 from sqlalchemy.orm import Mapped, mapped_column
 
+from pipeline.model import fold
 from pipeline.state.base import Base, BigId
+
+
+def _entity_key(context: DefaultExecutionContext) -> str:
+    parameters: dict[str, str] = context.get_current_parameters()  # type: ignore[no-untyped-call]
+    return fold.entity(parameters["entity"])
 
 
 class ScheduleRow(Base):
@@ -155,12 +162,13 @@ class FindingRow(Base):
 
     `samples` holds at most 20 `{"event": hex, "time": micros, "fields": {...}}`; `count` is exact.
     `undone` counts the events that it lost: a late one took them back from a correlation, or a replay
-    replaced them; a finding may be left with none.
+    replaced them; a finding may be left with none. `entity` is spelled as its earliest event has it;
+    `entity_key` is what all its spellings have in common, by which findings are told apart.
     """
 
     __tablename__ = "finding"
     __table_args__ = (
-        Index("ix_finding_rule_agency_entity_last", "rule", "agency", "entity", "last"),
+        Index("ix_finding_rule_agency_entity_key_last", "rule", "agency", "entity_key", "last"),
         Index("ix_finding_number", "number", unique=True),
     )
 
@@ -171,6 +179,7 @@ class FindingRow(Base):
     revision: Mapped[str] = mapped_column(String(32))
     agency: Mapped[str] = mapped_column(String(64), index=True)
     entity: Mapped[str]
+    entity_key: Mapped[str] = mapped_column(default=_entity_key)
     entity_field: Mapped[str] = mapped_column(String(64), default="")
     level: Mapped[str] = mapped_column(String(16))
     status: Mapped[str] = mapped_column(String(16))
@@ -188,14 +197,15 @@ class FindingRow(Base):
 
 class FindingEvent(Base):
     """An event of an episode. The key makes an event count once, whichever revision matched it; it begins
-    with the event, so that whatever was made of one is found."""
+    with the event, so that whatever was made of one is found. `entity` is spelled as in the event."""
 
     __tablename__ = "finding_event"
     __table_args__ = (Index("ix_finding_event_finding_time", "finding", "time"),)
 
     event: Mapped[bytes] = mapped_column(primary_key=True)
     rule: Mapped[str] = mapped_column(String(64), primary_key=True)
-    entity: Mapped[str] = mapped_column(primary_key=True)
+    entity_key: Mapped[str] = mapped_column(primary_key=True, default=_entity_key)
+    entity: Mapped[str]
     finding: Mapped[str] = mapped_column(String(32))
     time: Mapped[datetime]
     revision: Mapped[str] = mapped_column(String(32))

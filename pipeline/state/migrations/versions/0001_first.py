@@ -169,6 +169,7 @@ def upgrade() -> None:
         sa.Column("revision", sa.String(length=32), nullable=False),
         sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
+        sa.Column("entity_key", sa.String(), nullable=False),
         sa.Column("entity_field", sa.String(length=64), nullable=False),
         sa.Column("level", sa.String(length=16), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
@@ -188,18 +189,21 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_finding_agency"), ["agency"], unique=False)
         batch_op.create_index("ix_finding_number", ["number"], unique=True)
         batch_op.create_index(
-            "ix_finding_rule_agency_entity_last", ["rule", "agency", "entity", "last"], unique=False
+            "ix_finding_rule_agency_entity_key_last",
+            ["rule", "agency", "entity_key", "last"],
+            unique=False,
         )
 
     op.create_table(
         "finding_event",
         sa.Column("event", sa.LargeBinary(), nullable=False),
         sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("entity_key", sa.String(), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
         sa.Column("finding", sa.String(length=32), nullable=False),
         sa.Column("time", sa.BigInteger(), nullable=False),
         sa.Column("revision", sa.String(length=32), nullable=False),
-        sa.PrimaryKeyConstraint("event", "rule", "entity", name=op.f("pk_finding_event")),
+        sa.PrimaryKeyConstraint("event", "rule", "entity_key", name=op.f("pk_finding_event")),
     )
     with op.batch_alter_table("finding_event", schema=None) as batch_op:
         batch_op.create_index("ix_finding_event_finding_time", ["finding", "time"], unique=False)
