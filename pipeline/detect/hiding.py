@@ -21,7 +21,9 @@ from pipeline.detect.rules import Rule
 from pipeline.detect.tree import Node, all_of, negate
 from pipeline.model.clock import from_micros
 from pipeline.model.ids import content_hash
-from pipeline.state.tables.detection import HiddenMatch
+from pipeline.state.state import State
+from pipeline.state.tables.detection import HiddenMatch, Run
+from pipeline.state.tables.lake import Hold
 
 MAX_SAMPLES: Final = 20
 _CHUNK: Final = 300
@@ -105,6 +107,31 @@ def keep_hidden(session: Session, hits: Sequence[Hit], run: str) -> int:
                 for (exception, rule, event), hit in rows.items()
             ],
         )  # fmt: skip
+    return len(rows)
+
+
+def empty_samples(state: State, agency: str, before: datetime, *, most: int = 500) -> int:
+    """Of what exceptions hid of the agency before then, keep no value, only that it was hidden, so that counts
+    stay; what is under a legal hold stays whole. At most so many; how many were emptied."""
+    held = sa.exists().where(
+        Hold.agency == HiddenMatch.agency, Hold.released.is_(None),
+        HiddenMatch.time.between(Hold.first_time, Hold.last_time),
+    )  # fmt: skip
+    long_ago = sa.select(Run.id).where(
+        Run.started < before
+    )  # its events' times may be in the future
+    full = sa.or_(HiddenMatch.entity != "", sa.cast(HiddenMatch.fields, sa.String) != "{}")
+    key = (HiddenMatch.exception, HiddenMatch.rule, HiddenMatch.event)
+    with state.begin() as session:
+        rows = session.execute(
+            sa.select(*key)
+            .where(HiddenMatch.agency == agency, full, ~held)
+            .where(sa.or_(HiddenMatch.time < before, HiddenMatch.run.in_(long_ago)))
+            .limit(most)
+        ).all()
+        for row in rows:
+            chosen = (column == value for column, value in zip(key, row, strict=True))
+            session.execute(sa.update(HiddenMatch).where(*chosen).values(entity="", fields={}))
     return len(rows)
 
 

@@ -31,10 +31,9 @@ from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits, lock_f
 from pipeline.detect.hiding import keep_hidden
 from pipeline.detect.judging import Foreseen, foresee, is_due
 from pipeline.detect.packing import pack, prune
-from pipeline.detect.superseded import forget, superseded, take_back
-from pipeline.detect.window import Slice, Tallies, next_window, slices
+from pipeline.detect.superseded import forget, superseded, take_back, without_taken_back
+from pipeline.detect.window import Slice, Tallies, next_window, place_of, slices
 from pipeline.detect.withdraw import withdraw
-from pipeline.model import events
 from pipeline.model.clock import utc_now
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, ThapCanhError
@@ -267,7 +266,7 @@ class _Job:
         try:
             hits, tallies = self._scan(store)
             correlations = self.evaluator.correlations
-            gone = superseded(self.state, store, self.window, correlations)
+            gone = superseded(self.state, store, self.window, correlations, now=self.clock())
             step("run.matched")
             applied = Applied()
             pieces = slices(self.window, hits, self.limits.matches, gone)
@@ -313,7 +312,7 @@ class _Job:
             except Exception as error:
                 raise ThapCanhError(
                     "a table of events cannot be evaluated",
-                    where=f"{dataset}, {_place(table)}",
+                    where=f"{dataset}, {place_of(table)}",
                     got=f"{type(error).__name__}: {error}",
                     remedy="the window is tried again; its events stay a gap of the coverage until then",
                 ) from error
@@ -363,6 +362,10 @@ class _Job:
         self, session: Session, piece: Slice, foreseen: Foreseen | None, now: datetime
     ) -> Applied:
         facts = self.evaluator.facts
+        if self.lease is None:  # it may have read what a replay has replaced since
+            hits = without_taken_back(session, piece.hits)
+            if hits is not piece.hits:
+                piece, foreseen = msgspec.structs.replace(piece, hits=tuple(hits)), None
         matched = _matched(piece)
         if len(matched) < len(piece.hits):
             lock_findings(session)
@@ -392,12 +395,3 @@ class _Job:
 
 def _matched(piece: Slice) -> list[Hit]:
     return [hit for hit in piece.hits if not hit.hidden_by]
-
-
-def _place(table: Any) -> str:
-    import pyarrow.compute
-
-    pc: Any = pyarrow.compute
-    ends = pc.min_max(table.column(events.SEQUENCE)).as_py()
-    nodes = ", ".join(map(str, pc.unique(table.column(events.NODE)).to_pylist()))
-    return f"node {nodes}, sequences {ends['min']} to {ends['max']}"

@@ -8,13 +8,15 @@ replays hold successors, so that a window without any costs nothing.
                                                   the finding is {B, x}, or {x}, or left with none
 
 Invariant: each schedule sees the successor after its own last look at the old event (the store shows no
-superseded one), so that whatever any of them made of it goes, however often that is done.
+superseded one), so that whatever any of them made of it goes, however often that is done. A backfill may
+have looked before the replay and commit after the run that saw the successor: while one is at work that run
+leaves `TakenBack` rows, which the backfill heeds (`without_taken_back`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
@@ -23,7 +25,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.detect.correlating import Undone
 from pipeline.detect.correlation import Correlation, Stored
-from pipeline.detect.findings import RuleFacts
+from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.detect.stored import drop, holds
 from pipeline.detect.withdraw import withdraw
 from pipeline.model import events
@@ -31,12 +33,14 @@ from pipeline.model.clock import to_micros
 from pipeline.model.detections import Window
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.state.tables.detection import FindingEvent, HiddenMatch
+from pipeline.state.tables.detection import FindingEvent, HiddenMatch, Run, TakenBack
 from pipeline.state.tables.intake import Node
 from pipeline.store.base import Store
 
 REPLAY: Final = "replay"
 _CHUNK: Final = 400  # bound parameters of one statement
+_LONGEST: Final = timedelta(days=1)
+"""No run takes so long (it is bounded in sequences): one that began earlier died."""
 
 
 class Gone(msgspec.Struct, frozen=True, gc=False):
@@ -49,9 +53,15 @@ class Gone(msgspec.Struct, frozen=True, gc=False):
 
 
 def superseded(
-    state: State, store: Store, window: Window, correlations: Iterable[Correlation]
+    state: State,
+    store: Store,
+    window: Window,
+    correlations: Iterable[Correlation],
+    *,
+    now: datetime,
 ) -> list[Gone]:
-    """Of the events that the window's replace, however far back, those that something was made of."""
+    """Of the events that the window's replace, however far back, those that something was made of, or may be by a
+    backfill that is at work."""
     with state.read() as session:
         replays = set(session.scalars(sa.select(Node.id).where(Node.kind == REPLAY)))
     spans = {node: span for node, span in window.spans.items() if node in replays}
@@ -74,6 +84,9 @@ def superseded(
                     further[before] = places[event]
         places |= further
         fresh = sorted(further)
+    with state.read() as session:
+        if _backfilling(session, now):
+            return found
     return _used(state, found, {rule for c in correlations for rule in c.bases()})
 
 
@@ -91,7 +104,28 @@ def take_back(
         rows = session.scalars(sa.select(FindingEvent).where(FindingEvent.event.in_(chunk)))
         undone += [Undone(r.rule, r.event.hex(), r.entity_key, r.finding) for r in rows]
         session.execute(sa.delete(HiddenMatch).where(HiddenMatch.event.in_(chunk)))
+    if _backfilling(session, now):
+        session.execute(sa.delete(TakenBack).where(TakenBack.at < now - _LONGEST))
+        for event in {one.event for one in gone}:
+            session.merge(TakenBack(event=bytes.fromhex(event), at=now))
     return withdraw(session, undone, facts, now=now)
+
+
+def without_taken_back(session: Session, hits: Sequence[Hit]) -> Sequence[Hit]:
+    """A backfill's hits without those by events that were replaced while it was at work."""
+    ids = sorted({bytes.fromhex(hit.match.event) for hit in hits})
+    gone: set[str] = set()
+    for start in range(0, len(ids), _CHUNK):
+        query = sa.select(TakenBack.event).where(TakenBack.event.in_(ids[start : start + _CHUNK]))
+        gone.update(event.hex() for event in session.scalars(query))
+    return [hit for hit in hits if hit.match.event not in gone] if gone else hits
+
+
+def _backfilling(session: Session, now: datetime) -> bool:
+    running = sa.select(Run.id).where(
+        Run.kind == "backfill", Run.status == "running", Run.started > now - _LONGEST
+    )
+    return session.scalar(running.limit(1)) is not None
 
 
 def forget(

@@ -128,3 +128,13 @@ class Tallies:
                 for row in grouped.to_pylist()
             }
         return found
+
+
+def place_of(table: Any) -> str:
+    """Where a table's events stand, for people."""
+    import pyarrow.compute
+
+    pc: Any = pyarrow.compute
+    ends = pc.min_max(table.column(events.SEQUENCE)).as_py()
+    nodes = ", ".join(map(str, pc.unique(table.column(events.NODE)).to_pylist()))
+    return f"node {nodes}, sequences {ends['min']} to {ends['max']}"

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 import yaml
 
 from pipeline.access.permissions import require, scope_for
+from pipeline.detect.hiding import empty_samples
 from pipeline.model.ids import new_id
 from pipeline.model.scope import Actor
 from pipeline.settings.places import config_dir
@@ -112,7 +113,8 @@ def agencies_of(state: State) -> list[Agency]:
 def dispose(
     state: State, store: SearchableStore, order: Order, actor: Actor, *, now: datetime
 ) -> int:
-    """Carry out an order and record it; how many events went. The record is begun first: one without a
+    """Carry out an order and record it; how many events went. What exceptions hid of them is counted still, but
+    no value of it is kept. The record is begun first: one without a
     number is of a deletion that was cut off, and the next one goes on with it."""
     record = new_id()
     with state.begin() as session:
@@ -123,6 +125,8 @@ def dispose(
             )
         )  # fmt: skip
     gone = store.delete_before(order.agency, order.before, now=now)
+    while empty_samples(state, order.agency, order.before):
+        pass
     with state.begin() as session:
         row = session.get_one(Disposal, record)
         if gone:

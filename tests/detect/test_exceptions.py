@@ -22,6 +22,7 @@ from pipeline.detect.exceptions import (
     propose,
     show_exception,
 )
+from pipeline.detect.hiding import empty_samples
 from pipeline.detect.register import import_rules
 from pipeline.detect.rules import rules_from_texts
 from pipeline.detect.runs import Limits, backfill, run_once
@@ -36,7 +37,9 @@ from pipeline.model.errors import (
 )
 from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.state.state import State
-from pipeline.state.tables.detection import FindingEvent, HiddenMatch
+from pipeline.state.tables.detection import FindingEvent, HiddenMatch, Run
+from pipeline.state.tables.lake import Hold
+from pipeline.state.tables.rules import ExceptionRow
 
 NOW = EPOCH + timedelta(days=1)
 RULE = "a0000000-0000-4000-8000-000000000000"
@@ -276,3 +279,48 @@ def test_a_filter_written_from_values_means_them_as_they_are() -> None:
     assert not holds(body, same)
     assert holds(body, same | {"TargetUserName": "c:\\aXbY"})
     assert holds(body, same | {"IpAddress": "10.0.0.8"})
+
+
+def test_of_what_is_past_its_agency_s_retention_no_value_is_kept_but_the_count_is(
+    state: State,
+) -> None:
+    def run(name: str, started: datetime) -> Run:
+        return Run(id=name, schedule="main", kind="scheduled", ruleset="s", window={}, status="done",
+                   started=started, ended=started)  # fmt: skip
+
+    rows = [  # event's time, run, agency
+        (1, "new", "ward-1"),  # old
+        (300, "new", "ward-1"),
+        (300, "old", "ward-1"),  # of the future, when it came
+        (2, "old", "ward-2"),
+        (3, "old", "ward-1"),  # held
+    ]
+    with state.begin() as session:
+        session.add_all([run("old", NOW), run("new", NOW + timedelta(days=200))])
+        session.add(
+            ExceptionRow(
+                id="x", title="", rules=["r"], text="", owner="", reason="", agencies=[],
+                proposed=NOW, proposed_by="", expires=NOW, approved=None, ended=None,
+            )
+        )  # fmt: skip
+        session.add(
+            Hold(
+                id="h", agency="ward-1", first_time=NOW + timedelta(days=3),
+                last_time=NOW + timedelta(days=3), reason="r", by="b", at=NOW,
+            )
+        )  # fmt: skip
+        session.flush()
+        session.add_all(
+            HiddenMatch(
+                exception="x", rule="r", event=bytes([n]), agency=agency, entity="pc",
+                time=NOW + timedelta(days=day), fields={"user": "an"}, run=run_,
+            )
+            for n, (day, run_, agency) in enumerate(rows)
+        )  # fmt: skip
+    before = NOW + timedelta(days=100)
+    assert [empty_samples(state, "ward-1", before, most=1) for _ in range(3)] == [1, 1, 0]
+    with state.read() as session:
+        left = session.scalars(sa.select(HiddenMatch).order_by(HiddenMatch.event)).all()
+        assert [(m.entity, m.fields) for m in left] == [
+            ("pc", {"user": "an"}) if n in (1, 3, 4) else ("", {}) for n in range(5)
+        ]

@@ -12,8 +12,9 @@ import sqlalchemy as sa
 from support.detecting import ColumnStore, PlainEvaluator, event, hash_of
 from support.people import analyst
 
-from pipeline.detect.runs import run_once
+from pipeline.detect.runs import backfill, run_once
 from pipeline.model.clock import EPOCH
+from pipeline.model.detections import Window
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingEvent, FindingRow, HiddenMatch
 from pipeline.state.tables.intake import Node
@@ -177,3 +178,26 @@ def test_what_an_exception_hid_of_it_is_hidden_no_more(state: State, lake: Lake)
     detect(state, lake)
     with state.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(HiddenMatch)) == 0
+
+
+@pytest.mark.usefixtures("undisturbed")
+@pytest.mark.parametrize("place", ["run.matched", "run.committed"])
+def test_a_backfill_that_read_an_event_before_its_replay_does_not_bring_it_back(
+    state: State, lake: Lake, place: str
+) -> None:
+    commit(lake, event(1), event(2, host="pc-2"))
+    while run_once(state, lake, PlainEvaluator("other.exe"), holder="w", clock=lambda: NOW):
+        pass  # the rule was another then
+
+    def replay(name: str) -> None:
+        if name == place:
+            steps.on_step = None
+            commit(lake, mended(1, hash_of("n", 1), process="notepad.exe"))
+            detect(state, lake)
+
+    steps.on_step = replay
+    (done,) = backfill(state, lake, PlainEvaluator(), Window({"n": (0, 2)}), clock=lambda: NOW)
+    assert done.status == "done"
+    assert [(entity, held) for entity, count, _, held in findings(state) if count] == [
+        ("pc-2", [hash_of("n", 2).hex()])
+    ]

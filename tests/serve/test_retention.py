@@ -12,6 +12,7 @@ from support.small_home import NODE, another_agency, numbers_stored, small_home,
 
 from pipeline.model.errors import ConflictError, ForbiddenError, NotFoundError, UsageError
 from pipeline.model.scope import OPERATOR, SYSTEM, Actor, Scope
+from pipeline.serve import retention
 from pipeline.serve.ingest import settle_node
 from pipeline.serve.installation import Installation
 from pipeline.serve.keeper import next_run
@@ -135,6 +136,17 @@ def test_a_run_deletes_what_is_due_and_records_whose_when_how_many_and_by_whom(
         ("d", ago(7), "drill", "operator:home", NOW, 1),
         ("p1", ago(365), "age", "operator:home", NOW, 1),
     ]
+
+
+def test_a_deletion_empties_the_samples_of_what_exceptions_hid(
+    here: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, datetime]] = []
+    monkeypatch.setattr(
+        retention, "empty_samples", lambda _, agency, before: asked.append((agency, before)) or 0
+    )
+    run_now(here.state, here.store, OPERATOR, here.settings.retention, now=NOW)
+    assert sorted(asked) == [("d", ago(7)), ("p1", ago(365))]
 
 
 def test_a_hold_keeps_what_is_due_until_it_is_released(here: Installation) -> None:

@@ -129,7 +129,8 @@ class MatchBlob(Base):
 
 class HiddenMatch(Base):
     """A match that an exception hid. The key makes an event count once, however often it is evaluated.
-    `fields` are the matched ones of those that may serve as samples."""
+    `fields` are the matched ones of those that may serve as samples; they and the entity are emptied when the
+    agency's events of that age are deleted."""
 
     __tablename__ = "hidden_match"
     __table_args__ = (
@@ -144,6 +145,15 @@ class HiddenMatch(Base):
     time: Mapped[datetime]
     fields: Mapped[dict[str, Any]] = mapped_column(default=dict)
     run: Mapped[str] = mapped_column(String(32))
+
+
+class TakenBack(Base):
+    """An event that a replay replaced while a backfill was at work, which may have read it before."""
+
+    __tablename__ = "taken_back"
+
+    event: Mapped[bytes] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(index=True)
 
 
 class CorrelationClock(Base):

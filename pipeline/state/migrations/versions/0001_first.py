@@ -549,6 +549,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event", name=op.f("pk_superseded")),
     )
     op.create_table(
+        "taken_back",
+        sa.Column("event", sa.LargeBinary(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("event", name=op.f("pk_taken_back")),
+    )
+    with op.batch_alter_table("taken_back", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_taken_back_at"), ["at"], unique=False)
+
+    op.create_table(
         "ticket",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("number", sa.BigInteger(), nullable=False),
