@@ -59,7 +59,9 @@ def create_app(
         methods = [page.method] if page.method == "POST" else ["GET", "HEAD"]
         routes.append(Route(page.path, endpoint(console, page), methods=methods))
     routes.append(Route("/{rest:path}", not_served(console), methods=["GET", "HEAD", "POST"]))
-    return Starlette(routes=routes, middleware=[Middleware(Guard, public_url=public_url)])
+    app = Starlette(routes=routes, middleware=[Middleware(Guard, public_url=public_url)])
+    app.state.rules = console.rules
+    return app
 
 
 class _Static(StaticFiles):

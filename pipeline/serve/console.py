@@ -36,6 +36,8 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
         here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url,
         cache=here.settings.cache,
     )  # fmt: skip
+    # Thousands of rules are judged before somebody waits for their page.
+    threading.Thread(target=app.state.rules, name="rules", daemon=True).start()
     server = uvicorn.Server(
         uvicorn.Config(
             app,

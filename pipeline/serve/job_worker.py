@@ -32,7 +32,7 @@ class JobDesk:
 
     def __init__(self, here: Installation) -> None:
         self._here = here
-        self._worker: subprocess.Popen[bytes] | None = None
+        self.worker: subprocess.Popen[bytes] | None = None
 
     def run(self, stop: threading.Event) -> None:
         """Blocks until `stop`; then its worker hands back what it was at."""
@@ -44,11 +44,11 @@ class JobDesk:
         self.close()
 
     def look(self) -> None:
-        if self._worker is not None and self._worker.poll() is None:
+        if self.worker is not None and self.worker.poll() is None:
             return
-        if self._worker is not None and self._worker.returncode:
-            log.warning("a worker of jobs fell", extra={"exit": self._worker.returncode})
-        self._worker = None
+        if self.worker is not None and self.worker.returncode:
+            log.warning("a worker of jobs fell", extra={"exit": self.worker.returncode})
+        self.worker = None
         if jobs.waits(self._here.state, now=utc_now()):
             command = [
                 sys.executable,
@@ -56,18 +56,18 @@ class JobDesk:
                 "pipeline.serve.job_worker",
                 str(self._here.settings.home),
             ]
-            self._worker = subprocess.Popen(command, stdin=subprocess.PIPE)
+            self.worker = subprocess.Popen(command, stdin=subprocess.PIPE)
 
     def close(self) -> None:
-        if self._worker is None or self._worker.poll() is not None:
+        if self.worker is None or self.worker.poll() is not None:
             return
-        assert self._worker.stdin is not None
-        self._worker.stdin.close()
+        assert self.worker.stdin is not None
+        self.worker.stdin.close()
         try:
-            self._worker.wait(timeout=5)
+            self.worker.wait(timeout=5)
         except subprocess.TimeoutExpired:
-            self._worker.kill()
-            self._worker.wait()
+            self.worker.kill()
+            self.worker.wait()
 
 
 def main(home: Path) -> None:
