@@ -45,6 +45,7 @@ from pipeline.console.views import (
     sources,
     ticket_deeds,
     tickets,
+    timeline,
     watchlists,
 )
 from pipeline.console.visit import Console, Visit
@@ -87,6 +88,7 @@ PAGES: Final = (
     Page("GET", "/tickets", tickets.queue_page, "ticket.read"),
     Page("GET", "/tickets/rows", tickets.queue_rows, "ticket.read", quiet=True),
     Page("GET", "/tickets/{number}", tickets.ticket_page, "ticket.read"),
+    Page("GET", "/tickets/{number}/timeline", timeline.page, "event.search"),
     Page("GET", "/tickets/{number}/evidence.json", tickets.export, "ticket.read"),
     Page("GET", "/tickets/{number}/print", tickets.printed, "ticket.read"),
     Page("POST", "/tickets/bulk", queue.bulk, "ticket.claim"),

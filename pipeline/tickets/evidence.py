@@ -3,7 +3,8 @@
 In: a `TicketView` with its documents. Out: one JSON document, the same bytes for the same content::
 
     {"format": "thapcanh.ticket/1", "ticket": {…}, "findings": [{"rule": …, "revision": …, "rule_sha256": …,
-     "run": …, "samples": [{"event": …, "original": …, "original_sha256": …, "mapping": …}]}], "sha256": …}
+     "run": …, "samples": [{"event": …, "original": …, "original_sha256": …, "mapping": …}]}],
+     "runs": […], "files": […], "sha256": …}
 
 `sha256` is of the document without it (sorted keys, no blanks, UTF-8), so that a reader can check it with any tool.
 Evidence is not folded or normalised: `original` is the text as the store keeps it.
@@ -46,6 +47,7 @@ def evidence(view: TicketView, actor: Actor, *, now: datetime) -> dict[str, Any]
         "clocks": [_plain(clock) for clock in view.clocks],
         "files": [_plain(file) for file in view.files],
         "findings": [_finding(finding, view.documents) for finding in view.findings],
+        "runs": [_run(run, actor) for run in view.runs],
         "history": [dict(line) | {"at": to_iso(line["at"])} for line in view.history],
     }
     return body | {"sha256": _sha256(canonical(body))}
@@ -63,12 +65,21 @@ def _finding(finding: FindingView, documents: Mapping[str, dict[str, Any]]) -> d
     return plain | {"rule_sha256": _sha256(finding.rule_text), "samples": samples}
 
 
+def _run(run: Mapping[str, Any], actor: Actor) -> dict[str, Any]:
+    """Sequences of collectors are the centre's own: who is held to some agencies gets no window."""
+    said = {k: to_iso(v) if isinstance(v, datetime) else v for k, v in run.items()}
+    if actor.scope.agencies is not None:
+        del said["window"]
+    return said | {"sha256": _sha256(canonical(said))}
+
+
 def _sample(sample: Mapping[str, Any], document: Mapping[str, Any] | None) -> dict[str, Any]:
     made: dict[str, Any] = {
         "event": sample["event"],
         "time": to_iso(from_micros(sample["time"])),
         "matched": sample.get("fields") or {},
     }
+    made["matched_sha256"] = _sha256(canonical(made["matched"]))
     if document is None:
         return made | {"original": None}
     original = str(_value(document, events.ORIGINAL) or "")

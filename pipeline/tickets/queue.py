@@ -20,7 +20,7 @@ from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor, Scope
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
-from pipeline.state.tables.detection import FindingRow
+from pipeline.state.tables.detection import FindingRow, Run
 from pipeline.state.tables.rules import RuleRevision
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory, TicketTag
 from pipeline.store.base import Store, TimeRange
@@ -129,6 +129,7 @@ class TicketView(msgspec.Struct, frozen=True):
     priority: Priority
     documents: Mapping[str, dict[str, Any]]
     files: tuple[AttachmentView, ...] = ()
+    runs: tuple[dict[str, Any], ...] = ()
 
 
 def list_tickets(
@@ -242,6 +243,7 @@ def get_ticket(
             ),
             priority=of_ticket(session, ticket),
             files=attachments_of(session, ticket.id),
+            runs=_runs(session, {finding.run for finding in findings}),
             documents={},
         )
     ids = list(dict.fromkeys(s["event"] for f in findings for s in f.samples))
@@ -298,6 +300,18 @@ def _findings(session: Session, shown: sa.ColumnElement[bool], page: int) -> lis
         )
         for f, text in rows
     ]  # fmt: skip
+
+
+def _runs(session: Session, ids: set[str]) -> tuple[dict[str, Any], ...]:
+    """The detection runs that made the findings: over which window, with which rule set."""
+    rows = session.scalars(sa.select(Run).where(Run.id.in_(ids)).order_by(Run.id))
+    return tuple(
+        {
+            "id": row.id, "kind": row.kind, "ruleset": row.ruleset, "window": row.window,
+            "started": row.started, "ended": row.ended,
+        }
+        for row in rows
+    )  # fmt: skip
 
 
 def _key(text: str) -> tuple[int, int]:

@@ -30,9 +30,24 @@ def test_the_file_holds_rule_events_and_history_under_hashes_that_anyone_can_che
     sample = finding["samples"][0]
     assert sample["original"] == HOSTILE  # neither folded nor cleaned
     assert sample["original_sha256"] == hashlib.sha256(HOSTILE.encode()).hexdigest()
+    matched = json.dumps(
+        sample["matched"], ensure_ascii=False, sort_keys=True, separators=(",", ":")
+    )
+    assert sample["matched_sha256"] == hashlib.sha256(matched.encode()).hexdigest()
+    for run in body["runs"]:
+        digest = run.pop("sha256")
+        text = json.dumps(run, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        assert hashlib.sha256(text.encode()).hexdigest() == digest
     assert sample["source"] == "so-tai-chinh-linux_auth"
     assert [line["what"] for line in body["history"]] == ["opened", "commented"]
     assert (body["taken_by"], body["format"]) == ("person:an", "thapcanh.ticket/1")
+
+
+def test_an_officer_s_copy_names_no_collector(site: Site) -> None:
+    for person, there in (("an", True), ("binh", False)):
+        text = site.signed(person).get("/tickets/5/evidence.json").text
+        assert ('"window"' in text) == (there and '"runs":[]' not in text)
+        assert there or "collect-1" not in text
 
 
 def test_on_paper_hostile_text_stays_text(site: Site) -> None:

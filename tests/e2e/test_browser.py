@@ -170,6 +170,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         f"/rules/{RULE}",
         "/account",
         "/notices",
+        "/tickets/5/timeline",
     ],
 )
 def test_pages_are_accessible(
