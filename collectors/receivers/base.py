@@ -32,7 +32,8 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one sender may take. Sizes in bytes, times in seconds."""
+    """What one sender may take. Sizes in bytes, times in seconds; `rate` in records a second
+    of one source, 0 for any."""
 
     record: int = 1 << 20
     connections: int = 2000
@@ -43,6 +44,7 @@ class Limits:
     assemble: float = 2.0
     agency_bytes: int = 0
     agency_seconds: float = 0
+    rate: float = 0
     udp_buffer: int = 4 << 20
 
     @classmethod
@@ -50,6 +52,7 @@ class Limits:
         return cls(
             record=settings.max_record_bytes,
             connections=settings.max_connections,
+            rate=settings.max_rate_per_source,
             connections_per_source=max(1, settings.max_connections // 4),
             assemble=settings.assemble_seconds,
             agency_bytes=settings.spool_agency_bytes,

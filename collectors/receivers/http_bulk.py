@@ -29,6 +29,7 @@ import uvicorn
 from collectors.receivers import bulk, handshakes, http_body, keys, starts
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.directory import SourceIdentity
+from collectors.receivers.http_connection import Doors, protocol_of
 from collectors.receivers.intake import Intake, now
 from collectors.spool import Draft, SpoolFullError, SpoolIOError
 from pipeline.model.errors import ForbiddenError, ThapCanhError, UsageError
@@ -66,10 +67,12 @@ class HttpBulk:
         return self._listener.name
 
     async def start(self) -> None:
+        tally = self._intake.counters.of(self.name)
+        doors = Doors(self._intake.limits.connections_per_source, tally.note)
         tls = tls_context(self._listener)  # told before uvicorn reads the same files in its own way
         config = uvicorn.Config(
             self._app, log_config=None, access_log=False, lifespan="off",
-            interface="asgi3", ws="none", http="h11",
+            interface="asgi3", ws="none", http=protocol_of(doors),
             server_header=False, date_header=False, proxy_headers=False, timeout_keep_alive=75,
             limit_concurrency=self._intake.limits.connections, h11_max_incomplete_event_size=65536,
             timeout_graceful_shutdown=1,
@@ -249,6 +252,9 @@ class HttpBulk:
         tally = self._intake.counters.of(self.name, identity.source)
         repeated = False
         if drafts:
+            if self._intake.rates.owes(identity.source, time.monotonic()) > 0:
+                tally.note("rate_limited")
+                raise SpoolFullError("this source sends too fast", remedy="Try again later")
             try:
                 receipt = await self._intake.store(self.name, identity.source, drafts, request)
             except ThapCanhError:
@@ -257,6 +263,7 @@ class HttpBulk:
             repeated = receipt.repeated
         if repeated:
             return
+        self._intake.rates.take(identity.source, len(drafts), time.monotonic())
         tally.take(len(drafts) + refused, size, now())
         tally.acknowledged += len(drafts)
         if refused:

@@ -14,6 +14,7 @@ from typing import Final
 from collectors.receivers.base import Limits
 from collectors.receivers.counters import Counters, Knocks
 from collectors.receivers.directory import SourceDirectory, SourceIdentity
+from collectors.receivers.rates import Rates
 from collectors.receivers.replay import Tails
 from collectors.receivers.shares import Shares
 from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
@@ -27,6 +28,7 @@ class Intake:
     def __init__(self, spool: SpoolWriter, directory: SourceDirectory, limits: Limits) -> None:
         self.spool, self.directory, self.limits = spool, directory, limits
         self.counters, self.knocks = Counters(), Knocks()
+        self.rates = Rates(limits.rate)
         self.tails = Tails()
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
         self.push_back = ""

@@ -209,12 +209,22 @@ class StreamConnection(asyncio.Protocol):
                 for body in records
             ]
         else:
-            self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
+            wait = self.intake.rates.take(source, len(records), time.monotonic())
+        if wait:
+            self._slow_down(wait)
+        self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
         self._hand_bytes += size
         if self._hand_bytes > HIGH_WATER:
             self.hold_up("hand", on=True)
         if self.pump is None:
             self.pump = asyncio.get_running_loop().create_task(self._store())
+
+    def _slow_down(self, seconds: float) -> None:
+        """Its source sends too fast: nothing is read of it for a while, and its own queue fills."""
+        if "rate" not in self._held_up:
+            self.tally.note("rate_limited")
+            self.hold_up("rate", on=True)
+            asyncio.get_running_loop().call_later(seconds, lambda: self.hold_up("rate", on=False))
 
     def hold_up(self, why: str, *, on: bool) -> None:
         """Stop reading for a reason, or take the reason back."""

@@ -143,6 +143,10 @@ class SyslogUdp:
         if not body:
             tally.drop("empty")
             return
+        if intake.rates.owes(identity.source, time.monotonic()) > 0:
+            tally.drop("rate")
+            return
+        intake.rates.take(identity.source, 1, time.monotonic())
         if len(body) > intake.limits.record:
             body = body[: intake.limits.record]
             tally.note("cut")

@@ -42,7 +42,8 @@ class CollectSettings:
     """Receivers and the spool. Sizes in bytes. `files` are looked at every `poll_seconds`; `settle_seconds` is
     how long a file must be quiet to count as whole. Lines that are to make one record wait `assemble_seconds`
     for each other. An agency whose unsettled records take more than `spool_agency_bytes`, or wait longer than
-    `spool_agency_hours`, is pushed back (0: no limit). `free_bytes` of the spool's disk are left to others."""
+    `spool_agency_hours`, is pushed back (0: no limit). `free_bytes` of the spool's disk are left to others.
+    `max_rate_per_source` is in records a second (0: no limit)."""
 
     node: str = "collect-1"
     listeners: tuple[Listener, ...] = (
@@ -56,6 +57,7 @@ class CollectSettings:
     assemble_seconds: float = 2.0
     max_record_bytes: int = 1_048_576
     max_connections: int = 2_000
+    max_rate_per_source: float = 0.0
     spool_segment_bytes: int = 67_108_864
     spool_max_bytes: int = 10_737_418_240
     spool_agency_bytes: int = 5_368_709_120
