@@ -29,6 +29,7 @@ from pipeline.state.tables.jobs import JobRow
 
 Kind = Literal["backtest_rule", "backtest_exception", "backfill"]
 SILENCE: Final = timedelta(seconds=30)
+KEPT: Final = timedelta(days=180)
 MOST_TRIES: Final = 3
 MOST_WAITING: Final = 20
 _OPEN: Final = ("waiting", "running")
@@ -74,6 +75,7 @@ def ask(
     """Its id; the same work that waits or runs already is not asked for twice."""
     require(actor, "rule.write", None)
     with state.begin() as session:
+        session.execute(sa.delete(JobRow).where(JobRow.ended < now - KEPT))
         waiting = list(session.scalars(sa.select(JobRow).where(JobRow.status.in_(_OPEN))))
         for row in waiting:
             if (row.kind, row.subject, row.asked, row.by) == (kind, subject, asked, actor.name):

@@ -160,3 +160,11 @@ def test_only_who_sees_all_sees_the_jobs_of_others(state: State) -> None:
     for reader in (AUDITOR, officer("binh", "ward-1")):
         with pytest.raises(ForbiddenError):
             jobs.ask(state, reader, "backtest_rule", RULE, {"days": 30}, now=NOW)
+
+
+def test_what_is_long_over_is_forgotten(state: State) -> None:
+    old = jobs.ask(state, analyst(), "backtest_rule", RULE, {"days": 30}, now=NOW)
+    jobs.cancel(state, analyst(), old, now=NOW)
+    later = NOW + timedelta(days=181)
+    new = jobs.ask(state, analyst(), "backtest_rule", RULE, {"days": 30}, now=later)
+    assert [job.id for job in jobs.list_jobs(state, AUDITOR, now=later)] == [new]

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_client import Site
-from support.seed import EXCEPTION, PASSWORD
+from support.seed import EXCEPTION, FOUND, PASSWORD
 
 from pipeline.access import links, people
+from pipeline.detect import jobs
+from pipeline.model.clock import to_iso
 from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Request
@@ -268,4 +270,26 @@ def test_what_was_chosen_stays_chosen_while_the_list_lives(
         assert page.locator("input[name=t]:checked").evaluate_all(
             "all => all.map(b => b.value)"
         ) == ["1:1"]
+        assert complaints == []
+
+
+def test_a_job_s_page_follows_its_work_by_itself(
+    browser: Browser, site: Site, address: str
+) -> None:
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "an")
+        page.goto(f"{address}/rules/{RULE}")
+        page.click("button[name=work][value=backtest]")
+        page.wait_for_url("**/jobs/*")
+        page.get_by_text("Đang chờ xử lý.").wait_for()
+        taken = jobs.take(site.state, now=site.clock.now)
+        assert taken is not None
+        jobs.tell(site.state, taken, 40_000, 100_000, now=site.clock.now)
+        page.get_by_text("40.000 / 100.000").wait_for()
+        assert page.locator("progress").get_attribute("value") == "40000"
+        since = to_iso(site.clock.now)
+        found = FOUND | {"since": since, "until": since, "opens_tickets": True}
+        jobs.finish(site.state, taken, found, now=site.clock.now)
+        page.get_by_role("heading", name="Kết quả").wait_for()
+        assert page.locator("progress").count() == 0
         assert complaints == []

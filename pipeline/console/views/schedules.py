@@ -13,6 +13,7 @@ from pipeline.detect.reads import runs
 from pipeline.model.errors import ThapCanhError, UsageError
 
 RUNS = 8
+PAUSED = "paused, "  # how `maintenance.resting` begins where somebody paused the schedule
 
 
 def page(visit: Visit) -> Response:
@@ -26,7 +27,11 @@ def _shown(visit: Visit, status: int = 200, error: ThapCanhError | None = None) 
     return visit.render(
         "schedules.html", status,
         lines=lines, error=error,
-        paused={one.schedule: one.paused for one in runs.lags(visit.state, visit.actor)},
+        paused={  # who sees some agencies alone gets no lags, and the pause all the same
+            one.schedule: one.rests.removeprefix(PAUSED)
+            for one in lines
+            if one.rests.startswith(PAUSED)
+        },
         lags=runs.lags(visit.state, visit.actor),
         rests=maintenance.list_rests(visit.state, visit.actor, now=visit.now),
         runs={
