@@ -9,7 +9,8 @@
     a clock ran out                                 the same, and the people of `tickets.escalate_to`
     a source is not well (a health ticket)          the agency's officers
 
-On duty is who says so (a hand-over ends it); if nobody does, every analyst is. Nobody hears of a ticket that they
+On duty is who says so (a hand-over ends it); if nobody does, every analyst is, and where there
+is none, the administrators. Nobody hears of a ticket that they
 may not read, nor of what they did themselves.
 
 In: the history, by a cursor (`counter` row `tickets.notices`). Out: rows of `notice` and one line in each ticket's
@@ -52,6 +53,7 @@ _KINDS: Final = {
     "handed_over": "assigned", "waiting": "asked", "answered": "answered",
     "clock_warned": "warned", "clock_breached": "breached",
 }  # fmt: skip
+_WORKERS: Final = tuple(r for r in ("analyst", "administrator") if reach(r, "ticket.claim") != "-")
 _MOST: Final = 50
 
 
@@ -177,15 +179,21 @@ def _officers(session: Session) -> list[str]:
 
 
 def _on_duty(session: Session, ticket: Ticket) -> list[str]:
-    workers = [role for role in ("analyst", "administrator") if reach(role, "ticket.claim") != "-"]
-    says_so = sa.select(NoticeWish.person).where(NoticeWish.on_duty.is_(True))
-    query = sa.select(Person.id).where(Person.disabled.is_(None))
-    on_duty = [
+    """Who says so; else the analysts; else the administrators: somebody always hears."""
+    says_so = set(session.scalars(sa.select(NoticeWish.person).where(NoticeWish.on_duty.is_(True))))
+    query = sa.select(Person.id).where(Person.role.in_(_WORKERS)).order_by(Person.id)
+    able = [
         one
-        for one in session.scalars(query.where(Person.role.in_(workers), Person.id.in_(says_so)))
-        if (person := _person(session, one)) is not None and _may_read(person, ticket)
+        for person in session.scalars(query)
+        if (one := _person(session, person)) is not None and _may_read(one, ticket)
     ]
-    return on_duty or list(session.scalars(query.where(Person.role == "analyst")))
+    for group in (
+        [one.id for one in able if one.id in says_so],
+        *([one.id for one in able if one.role == role] for role in _WORKERS),
+    ):
+        if group:
+            return group
+    return []
 
 
 def wish_of(session: Session, person: str) -> Wish:

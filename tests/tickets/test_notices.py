@@ -70,6 +70,12 @@ def test_a_new_critical_ticket_is_told_to_every_analyst_who_may_read_it_if_nobod
         )  # fmt: skip
 
 
+def test_where_there_is_no_analyst_the_administrators_hear(state: State, critical: Ticket) -> None:
+    for person in ("an", "chi"):
+        people.disable(state, OPERATOR, person, now=NOW)
+    assert tell(state) == [("critical", "quan", "waiting")]
+
+
 def test_who_says_so_is_on_duty_until_the_shift_is_handed_over(
     state: State, critical: Ticket
 ) -> None:
