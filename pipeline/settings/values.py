@@ -76,7 +76,8 @@ class StateSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ElasticsearchSettings:
     """The cluster of `kind` elasticsearch. `ca` is the path of its authority's certificate; `api_key` and
-    `password` are references. Seconds of one request, and of trying before a commit is put off."""
+    `password` are references. Seconds of one request, and of trying before a commit is put off. `shards` of each
+    index that is made from now on."""
 
     hosts: tuple[str, ...] = ()
     ca: str = ""
@@ -86,6 +87,7 @@ class ElasticsearchSettings:
     compress: bool = False
     timeout: float = 30.0
     patience: float = 20.0
+    shards: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,9 @@ from typing import Final, TypeAlias
 from pipeline.model import events
 from pipeline.normalise.ecs import load_ecs
 
+CUT: Final = 8_192
+"""Bytes of a value that are searched, in either store."""
+
 KindOf: TypeAlias = Callable[[str], str]
 
 _OWN: Final = {
@@ -27,3 +30,11 @@ def ecs_kind(name: str) -> str:
     """The kind by ECS and our envelope; what neither knows is text."""
     kind = _OWN.get(name) or load_ecs().field(name).kind
     return "text" if kind == "object" else kind
+
+
+def cut(text: str) -> str:
+    """The part of a text that is searched."""
+    if len(text) * 4 <= CUT:
+        return text
+    raw = text.encode("utf-8", "surrogatepass")
+    return text if len(raw) <= CUT else raw[:CUT].decode("utf-8", "ignore")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pipeline.model import events
 from pipeline.store import query_values as values
 from pipeline.store import words as free_text
+from pipeline.store.fields import CUT, cut
 from pipeline.store.query_tree import (
     Addresses,
     And,
@@ -146,11 +147,11 @@ def _plain(leaf: Leaf, array: Any) -> Mask:
 
     match leaf:
         case Keyword(_, value):
-            return _mask(pc.equal(pc.utf8_lower(as_text(array)), value))
+            return _mask(pc.equal(pc.utf8_lower(searched(array)), value))
         case Wildcard(_, pattern):
-            return _mask(_fits(pc.utf8_lower(as_text(array)), pattern))
+            return _mask(_fits(pc.utf8_lower(searched(array)), pattern))
         case TextRange(_, low, high, with_low, with_high):
-            lowered = pc.utf8_lower(as_text(array))
+            lowered = pc.utf8_lower(searched(array))
             return _between(lowered, low, high, with_low, with_high)
         case Numbers(_, low, high, with_low, with_high):
             return _numbers(array, low, high, with_low, with_high)
@@ -197,6 +198,18 @@ def as_text(array: Any) -> Any:
     if pa.types.is_integer(kind) or pa.types.is_boolean(kind):
         return array.cast(pa.string())
     return pa.array([None if v is None else str(v) for v in array.to_pylist()], pa.string())
+
+
+def searched(array: Any) -> Any:
+    """The texts as far as they are searched: what is longer is looked at in its first part, as on the other store."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    array = as_text(array)
+    longest = pc.max(pc.binary_length(array)).as_py() or 0
+    if longest <= CUT:
+        return array
+    return pa.array([None if one is None else cut(one) for one in array.to_pylist()], pa.string())
 
 
 def _between(array: Any, low: Any, high: Any, with_low: bool, with_high: bool) -> Mask:

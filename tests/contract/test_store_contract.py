@@ -404,3 +404,26 @@ def test_a_query_of_many_levels_is_answered_or_refused_in_words(filled: Searchab
         assert filled.count(deepest, scope=ALL, when=ALL_TIME) == 2
     except LimitError as error:
         assert "nested too deeply" in str(error)  # noqa: PT017 - either is right, by the store
+
+
+def test_a_long_value_is_searched_in_its_first_8_kb_and_read_whole(store: SearchableStore) -> None:
+    long = "Đầu " + "x" * 8_190 + " needle"
+    pairs = [("x.left", "needle" + "y" * 9_000 + "gone")]
+    put(store, 1, {"user.name": long, "thapcanh.extra": pairs}, {"user.name": "needle"})
+    wanted = {"test.log": frozenset({"user.name", "x.left"})}
+    tables = store.scan(Window({"n1": (0, 2)}), scope=ALL, columns=wanted)
+    rows = [row for _, table in tables for row in table.to_pylist()]
+    assert [(row["user.name"], row.get("x.left")) for row in rows] == [
+        (long, pairs[0][1]),
+        ("needle", None),
+    ]
+    (document,) = store.get(hex_of(1), scope=ALL)
+    assert (document["user"]["name"], document["x"]["left"]) == (long, pairs[0][1])
+    for query, sequences in (
+        ("user.name:*needle*", [2]),
+        ("user.name:đầu*", [1]),
+        ("x.left:needle*", [1]),
+        ("x.left:*gone", []),
+        ("NOT user.name:*needle", [1]),
+    ):
+        assert found(store, query) == sequences, query

@@ -32,8 +32,6 @@ WHOLE: Final = "thapcanh.whole"
 SUPERSEDED: Final = "thapcanh.superseded_by"
 MICROS: Final = TYPED + events.TIME
 
-CUT: Final = 8_192
-"""Bytes of a value that are searched."""
 TOKEN: Final = 250
 """Characters of a token that phrases see: the whitespace analyzer parts longer ones at 255."""
 INTERNAL: Final = frozenset({TEXT, LONG_TOKENS, FIND, OTHER, WHOLE, SUPERSEDED})
@@ -75,11 +73,3 @@ def escaped(name: str) -> str:
     if "=" in name or "\\" in name:
         return name.replace("\\", "\\\\").replace("=", "\\=")
     return name
-
-
-def cut(text: str) -> str:
-    """The part of a text that is searched."""
-    if len(text) * 4 <= CUT:
-        return text
-    raw = text.encode("utf-8", "surrogatepass")
-    return text if len(raw) <= CUT else raw[:CUT].decode("utf-8", "ignore")

@@ -19,20 +19,19 @@ from pipeline.model import events
 from pipeline.model.fold import lower
 from pipeline.store import query_values as values
 from pipeline.store.elasticsearch.columns import (
-    CUT,
     FIND,
     LONG_TOKENS,
     OTHER,
     TEXT,
     TYPED,
     WHOLE,
-    cut,
     escaped,
     leftover,
     mapped,
 )
 from pipeline.store.elasticsearch.folding import folded
 from pipeline.store.elasticsearch.indices import DRILL, KEPT, index_of
+from pipeline.store.fields import CUT, cut
 
 if TYPE_CHECKING:
     import pyarrow as pa

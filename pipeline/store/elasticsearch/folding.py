@@ -12,7 +12,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pipeline.model.fold import fold, fold_letters, is_token
-from pipeline.store.elasticsearch.columns import TOKEN, cut
+from pipeline.store.elasticsearch.columns import TOKEN
+from pipeline.store.fields import cut
 from pipeline.store.words import COMMON
 
 MARK: Final = "…"

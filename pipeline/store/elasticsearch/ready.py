@@ -17,8 +17,8 @@ from pipeline.store.elasticsearch.client import reason_of, speaking
 class Ready:
     """Remembers what it has seen; `forget` when something went wrong."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, shards: int = 1) -> None:
+        self._client, self._shards = client, shards
         self._template = False
         self._indices: set[str] = set()
 
@@ -53,7 +53,9 @@ class Ready:
         quiet = self._client.options(ignore_status=[400, 404])
         found = quiet.indices.get_mapping(index=index)
         if found.meta.status == 404:
-            made = quiet.indices.create(index=index)
+            made = quiet.indices.create(
+                index=index, settings={"index.number_of_shards": self._shards}
+            )
             if made.meta.status == 400 and "already_exists" not in reason_of(made.body):
                 raise ServiceAwayError(
                     "the index cannot be made", where=index, got=reason_of(made.body)

@@ -68,7 +68,7 @@ class ElasticsearchStore:
         self._state, self._resend_days = state, resend_days
         self.client = connect(settings)
         self._bulk = Bulk(self.client, patience=settings.patience)
-        self._ready = Ready(self.client)
+        self._ready = Ready(self.client, settings.shards)
         self._search = Search(self.client, seconds=seconds)
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:

@@ -16,7 +16,6 @@ from pipeline.model.errors import LimitError
 from pipeline.model.scope import Scope
 from pipeline.store.base import TimeRange
 from pipeline.store.elasticsearch.columns import (
-    CUT,
     FIND,
     LONG_TOKENS,
     MICROS,
@@ -28,6 +27,7 @@ from pipeline.store.elasticsearch.columns import (
     mapped,
 )
 from pipeline.store.elasticsearch.folding import short
+from pipeline.store.fields import CUT
 from pipeline.store.query_tree import (
     Addresses,
     And,
