@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: bench check clean coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
+.PHONY: bench check clean cluster coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
   postgres-stop queries request-tracker request-tracker-stop run test types
 
 bench: install ## speed of the matcher over a million events (needs ../shared), of the queue, of both stores on a real node
@@ -20,6 +20,9 @@ check: lint types ## what CI checks before the tests
 
 clean: ## remove what was built, not what was collected
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .coverage
+
+cluster: install ## three nodes, PostgreSQL, two collectors, two detect workers; a node is killed under load (RECORDS=20000)
+	$(BIN)/python -m tests.elasticsearch.cluster --records $${RECORDS:-20000}
 
 coverage: install ## the whole suite, with the share of lines and branches it reaches
 	$(BIN)/python -m pytest --cov --cov-report=term
