@@ -253,7 +253,12 @@ def judged(state: State, store: ElasticsearchStore, records: int) -> int:
                 ).group_by(Settlement.node)
             )
         }  # fmt: skip
-        counted = int(session.scalar(sa.select(sa.func.sum(FindingRow.count)).where(FindingRow.merged_into == "")) or 0)
+        counted = int(
+            session.scalar(
+                sa.select(sa.func.sum(FindingRow.count)).where(FindingRow.merged_into == "")
+            )
+            or 0
+        )
     window = Window(dict.fromkeys(COLLECTORS, (0, records)))
     seen: Counter[tuple[str, int]] = Counter()
     for _, table in store.scan(
