@@ -13,11 +13,12 @@ from support.query_examples import ROWS
 
 from pipeline.model.fold import tokens
 from pipeline.normalise.document import events_as_documents
-from pipeline.store.elasticsearch.columns import CUT, FIND, LONG_TOKENS, TEXT, TOKEN, WHOLE, mapped
+from pipeline.store.elasticsearch.columns import FIND, LONG_TOKENS, TEXT, TOKEN, WHOLE, mapped
 from pipeline.store.elasticsearch.documents import prepare
 from pipeline.store.elasticsearch.folding import MARK, folded
 from pipeline.store.elasticsearch.indices import family_of, index_of, month_of
 from pipeline.store.elasticsearch.rows import document_of, table_of
+from pipeline.store.fields import CUT
 
 ANY = st.text(
     st.characters(exclude_categories=["Cs"])
