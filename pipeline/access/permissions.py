@@ -48,6 +48,7 @@ ticket.merge     all      -        -        all            all       all
 operation.read   all      -        all      all            all       all
 retention.run    -        -        -        all            all       all
 hold.write       -        -        -        all            all       -
+mirror.replay    -        -        -        all            all       -
 token.issue      all      own      all      all            all       -
 person.read      -        -        all      all            all       -
 person.write     -        -        -        all            all       -

@@ -10,6 +10,7 @@ import typer
 from pipeline.cli.options import Home, Json, Limit, opened
 from pipeline.cli.output import show_list, show_one
 from pipeline.model.errors import NotFoundError, RefusedError, UsageError
+from pipeline.model.scope import OPERATOR
 
 mirrors = typer.Typer(no_args_is_help=True, help="Outside ticket systems.")
 Which = Annotated[str, typer.Option("--mirror", help="Only this mirror.")]
@@ -26,7 +27,7 @@ def attach(app: typer.Typer) -> None:
 @mirrors.command("list")
 def mirrors_list(home: Home = None, as_json: Json = False) -> None:
     """Every mirror: what waits for it, what it has refused, since when it fails and why."""
-    from pipeline.tickets.mirrors.make import proven
+    from pipeline.tickets.mirrors.kinds import proven
     from pipeline.tickets.outbox import standings
 
     with opened(home) as here:
@@ -47,7 +48,8 @@ def mirrors_check(
 ) -> None:
     """Speak to mirrors: are they what they are said to be, and do they let us in? Sends no ticket."""
     from pipeline.tickets.mirrors.base import Trouble
-    from pipeline.tickets.mirrors.make import check_settings, make, proven
+    from pipeline.tickets.mirrors.kinds import proven
+    from pipeline.tickets.mirrors.make import check_settings, make
 
     items: list[dict[str, object]] = []
     with opened(home) as here:
@@ -80,7 +82,13 @@ def mirrors_dead(
     from pipeline.tickets.outbox import dead_rows
 
     with opened(home) as here:
-        rows = dead_rows(here.state, mirror=mirror, limit=limit + 1, after=after)
+        rows = dead_rows(
+            here.state,
+            mirror=mirror,
+            limit=limit + 1,
+            after=after,
+            agencies=OPERATOR.scope.agencies,
+        )
     following = str(rows[limit - 1].id) if len(rows) > limit else None
     items = [dataclasses.asdict(row) for row in rows[:limit]]
     show_list(items, as_json=as_json, columns=_DEAD, following=following)
@@ -102,7 +110,9 @@ def mirrors_replay(
             "which deeds?", expected="an id or --mirror", remedy="thapcanh mirrors dead"
         )
     with opened(home) as here:
-        count = replay(here.state, mirror=mirror, row=which, now=utc_now())
+        count = replay(
+            here.state, mirror=mirror, row=which, agencies=OPERATOR.scope.agencies, now=utc_now()
+        )
     if which is not None and not count:
         raise NotFoundError("there is no such dead deed", got=str(which))
     show_one({"replayed": count}, as_json=as_json)

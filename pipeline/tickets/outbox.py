@@ -22,6 +22,7 @@ from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.tickets import MirrorLink, MirrorSeen, MirrorState, Outbox, Ticket
 from pipeline.tickets.history import MIRRORS
 from pipeline.tickets.mirrors.base import Answer
+from pipeline.tickets.mirrors.kinds import proven
 
 OPEN: Final = ("waiting", "sending", "unknown")
 
@@ -46,6 +47,9 @@ def know_mirrors(state: State, settings: MirrorSettings) -> None:
     value = {
         "names": [one.name for one in settings.systems],
         "drills": [one.name for one in settings.systems if one.drills],
+        "kinds": {
+            one.name: {"kind": one.kind, "proven": proven(one.kind)} for one in settings.systems
+        },
     }
     with state.begin() as session:
         row = session.get(Meta, MIRRORS)
@@ -56,6 +60,13 @@ def know_mirrors(state: State, settings: MirrorSettings) -> None:
         for one in settings.systems:
             if session.get(MirrorState, one.name) is None:
                 session.add(MirrorState(mirror=one.name))
+
+
+def known_mirrors(state: State) -> dict[str, dict[str, Any]]:
+    """Kind of each mirror by name, as the role *tickets* last found them in the settings."""
+    with state.read() as session:
+        row = session.get(Meta, MIRRORS)
+        return dict(row.value.get("kinds", {})) if row else {}
 
 
 def next_job(state: State, mirror: str, now: datetime, *, hold: timedelta) -> Job | None:
@@ -116,13 +127,22 @@ def put_back(state: State, job: Job, became: str, *, due: datetime, why: str, co
             row.tries += counts
 
 
-def replay(state: State, *, mirror: str = "", row: int | None = None, now: datetime) -> int:
+def replay(
+    state: State,
+    *,
+    mirror: str = "",
+    row: int | None = None,
+    agencies: frozenset[str] | None,
+    now: datetime,
+) -> int:
     """Put dead rows back into the outbox; each is looked up before it is sent. How many."""
     where = [Outbox.state == "dead"]
     if mirror:
         where.append(Outbox.mirror == mirror)
     if row is not None:
         where.append(Outbox.id == row)
+    if agencies is not None:
+        where.append(Outbox.ticket.in_(sa.select(Ticket.id).where(Ticket.agency.in_(agencies))))
     with state.begin() as session:
         done = session.execute(
             sa.update(Outbox).where(*where).values(state="unknown", tries=0, due=now, error="")
@@ -198,10 +218,19 @@ class Dead:
     error: str
 
 
-def dead_rows(state: State, *, mirror: str = "", limit: int = 50, after: int = 0) -> list[Dead]:
+def dead_rows(
+    state: State,
+    *,
+    mirror: str = "",
+    limit: int = 50,
+    after: int = 0,
+    agencies: frozenset[str] | None,
+) -> list[Dead]:
     where = [Outbox.state == "dead", Outbox.id > after]
     if mirror:
         where.append(Outbox.mirror == mirror)
+    if agencies is not None:
+        where.append(Ticket.agency.in_(agencies))
     query = (
         sa.select(Outbox, Ticket.number, Ticket.agency)
         .join(Ticket, Ticket.id == Outbox.ticket)

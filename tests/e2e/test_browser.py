@@ -160,6 +160,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/runs",
         "/runs/r7",
         "/schedules",
+        "/mirrors",
         f"/coverage?rule={RULE}",
         "/watchlists",
         "/exceptions",

@@ -50,6 +50,7 @@ FIELDS = {
     "/exceptions/{exception}/end": {"reason": "lời"},
     "/rules/{rule}/switch": {"to": "off", "reason": "lời"},
     "/rules/{rule}/work": {"work": "backfill", "days": "7"},
+    "/mirrors/replay": {"mirror": "rt"},
     "/maintenance": {"ends": "2026-11-25T10:00", "reason": "lời"},
     "/maintenance/{rest}/cancel": {},
     "/watchlists": {"name": "known_c2", "kind": "address", "values": "192.0.2.7"},

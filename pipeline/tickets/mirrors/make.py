@@ -28,11 +28,6 @@ _NEEDED: Final = {
 }
 
 
-def proven(kind: str) -> bool:
-    """Whether mirrors of the kind were run against the real system, not only built to its description."""
-    return kind not in ("thehive", "iris", "jira")
-
-
 def check_settings(settings: MirrorSettings) -> None:
     """Every fault of the mirrors' settings at once, before one has to be used."""
     faults: list[ThapCanhError] = []
