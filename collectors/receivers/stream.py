@@ -16,18 +16,20 @@ import time
 from collections.abc import Callable
 from typing import ClassVar, Final
 
-from collectors.receivers import certificates, starts
+from collectors.receivers import certificates, proxy_protocol, starts
 from collectors.receivers.assembly import AUDIT, Assembler, Whole, audit_identity
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.counters import Tally
 from collectors.receivers.directory import SourceIdentity
+from collectors.receivers.framing import FramingError
 from collectors.receivers.intake import Intake, now
 from collectors.spool import Draft
-from pipeline.model.errors import ServiceAwayError
+from pipeline.model.errors import ServiceAwayError, UsageError
 from pipeline.settings.values import Listener
 
 HIGH_WATER: Final = 4 << 20
 _TRY_AGAIN: Final = 0.5
+_HEAD_WITHIN: Final = 10.0
 _ACCEPTING: Final = (
     0.05  # a connection that the kernel has accepted gets its reader before the door is shut
 )
@@ -40,6 +42,7 @@ class StreamReceiver:
     def __init__(self, listener: Listener, intake: Intake) -> None:
         self._listener, self.intake = listener, intake
         self.port = listener.port
+        self.proxies: tuple[proxy_protocol.Network, ...] = ()
         self.open: set[StreamConnection] = set()  # those too that are gone and wait for the spool
         self._server: asyncio.Server | None = None
 
@@ -49,6 +52,13 @@ class StreamReceiver:
 
     async def start(self) -> None:
         tls = tls_context(self._listener)
+        where = f"collect.listeners {self.name}"
+        self.proxies = proxy_protocol.networks(self._listener.proxies, where)
+        if tls and self.proxies:
+            raise UsageError(
+                "a listener with a certificate takes no proxies", where=where,
+                remedy="let the proxy pass TLS through without the PROXY protocol; certificates say who it is",
+            )  # fmt: skip
         try:
             self._server = await asyncio.get_running_loop().create_server(
                 lambda: type(self).connection(self),
@@ -98,6 +108,7 @@ class StreamConnection(asyncio.Protocol):
         self.peer = ""
         self.certificate: tuple[str, ...] = ()
         self.session = 0
+        self._proxied: bytes | None = None  # the head of the PROXY protocol, as far as it came
         self.last = time.monotonic()
         self.lost = asyncio.Event()
         self.pump: asyncio.Task[None] | None = None
@@ -134,6 +145,37 @@ class StreamConnection(asyncio.Protocol):
         self.transport = transport
         peer = transport.get_extra_info("peername")
         self.peer = peer[0] if peer else ""
+        if proxy_protocol.is_proxy(self.peer, self.receiver.proxies):
+            self._proxied = b""
+            asyncio.get_running_loop().call_later(_HEAD_WITHIN, self._without_head)
+            return
+        self._enter(transport)
+
+    def _without_head(self) -> None:
+        if self._proxied is not None and self.transport is not None:
+            self._proxied = None
+            self.tally.note("bad_proxy_head")
+            self.transport.abort()
+
+    def _read_head(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Until the proxy has said whose connection it is; then as if the sender had come itself."""
+        self._proxied = (self._proxied or b"") + data
+        try:
+            found = proxy_protocol.sender(self._proxied)
+        except FramingError:
+            self._without_head()
+            return
+        if found is None:
+            return
+        (address, end), rest = found, self._proxied
+        self._proxied = None
+        self.peer = address or self.peer
+        self._enter(transport)
+        if len(rest) > end:
+            self.data_received(rest[end:])
+
+    def _enter(self, transport: asyncio.Transport) -> None:
+        """Find out who it is, and whether there is room."""
         self.certificate = certificates.names_of(transport.get_extra_info("ssl_object"))
         self.identity = self.receiver.identify(self)
         if self.identity is None:
@@ -153,6 +195,7 @@ class StreamConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
+        self._proxied = None
         if self.identity is None:
             return
         self.tally.connections -= 1
@@ -163,6 +206,9 @@ class StreamConnection(asyncio.Protocol):
             self.receiver.open.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if self._proxied is not None and self.transport is not None:
+            self._read_head(self.transport, data)
+            return
         if self.identity is None or self.transport is None:
             return
         self.last = time.monotonic()

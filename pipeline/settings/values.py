@@ -15,7 +15,8 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
-    """One listening socket. `kind` names the receiver; `name` is what address ranges refer to."""
+    """One listening socket. `kind` names the receiver; `name` is what address ranges refer to.
+    `proxies` are addresses whose connections begin with the PROXY protocol, version 2 (syslog_tcp, relp)."""
 
     name: str
     kind: Literal["http_bulk", "relp", "syslog_tcp", "syslog_udp"]
@@ -24,6 +25,7 @@ class Listener:
     certificate: str = ""
     key: str = ""
     client_ca: str = ""
+    proxies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
