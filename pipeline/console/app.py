@@ -17,9 +17,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Message, Receive, Scope, Send
 
+from pipeline.access.limiter import Limiter
 from pipeline.console import catalogues, templating
 from pipeline.console.guard import Guard
-from pipeline.console.limiter import Limiter
 from pipeline.console.pages import PAGES, endpoint, not_served
 from pipeline.console.visit import Console
 from pipeline.detect.reads.standing import RuleJudge

@@ -18,10 +18,10 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from pipeline.access.limiter import Limiter
 from pipeline.access.permissions import may
 from pipeline.access.sessions import Signed
 from pipeline.console.catalogues import Catalogue
-from pipeline.console.limiter import Limiter
 from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor

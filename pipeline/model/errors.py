@@ -93,6 +93,10 @@ class ConflictError(ThapCanhError):
     http_status = 409
 
 
+class StaleError(ConflictError):
+    """The record has changed since the writer saw it."""
+
+
 class RefusedError(ThapCanhError):
     """The work was done, but something of it was refused; the message names it."""
 

@@ -29,12 +29,12 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
     """Blocks until `stop`. ServiceAwayError when the port cannot be had."""
     import uvicorn
 
-    from pipeline.console.app import create_app
+    from pipeline.console.site import create_site
 
     settings = here.settings.console
-    app = create_app(
+    app = create_site(
         here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url,
-        cache=here.settings.cache,
+        per_minute=settings.api_per_minute, cache=here.settings.cache,
     )  # fmt: skip
     # Thousands of rules are judged before somebody waits for their page.
     threading.Thread(target=app.state.rules, name="rules", daemon=True).start()

@@ -166,11 +166,13 @@ class HealthSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConsoleSettings:
-    """Where people sign in. `public_url` is written into links when a proxy stands before it."""
+    """Where people sign in. `public_url` is written into links when a proxy stands before it.
+    `api_per_minute`: requests to the API of one token or person."""
 
     address: str = "127.0.0.1"
     port: int = 9780
     public_url: str = ""
+    api_per_minute: int = 1_200
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

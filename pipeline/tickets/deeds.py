@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from pipeline.access.permissions import require, scope_for
 from pipeline.model.clock import for_people
-from pipeline.model.errors import ConflictError, NotFoundError
+from pipeline.model.errors import ConflictError, NotFoundError, StaleError
 from pipeline.model.ids import content_hash
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
@@ -83,7 +83,7 @@ def do(
     def whole(session: Session) -> dict[str, Any]:
         ticket = find(session, request.actor, request.ticket, permission, lock=True)
         if request.revision is not None and request.revision != ticket.revision:
-            raise ConflictError(
+            raise StaleError(
                 "the ticket has changed since you saw it",
                 where=f"ticket {ticket.number}",
                 got=f"revision {request.revision}",

@@ -1,7 +1,7 @@
-"""A limit on tries by address, in memory: the second fence before the lock of `access.people`.
+"""A limit on tries by key (an address, an actor), in memory: the second fence before the lock of `people.py`.
 
-In: an address and `now`. Out: whether one more try is let through. Bounded: what is old is forgotten,
-and past `MOST` addresses the one tried longest ago is.
+In: a key and `now`. Out: whether one more try is let through. Bounded: what is old is forgotten,
+and past `MOST` keys the one tried longest ago is.
 """
 
 from __future__ import annotations
