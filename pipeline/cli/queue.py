@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from pipeline.cli import queue_deeds
 from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, opened
 from pipeline.cli.output import matched_fields, show_list, show_one, show_part, show_title
 from pipeline.model.clock import utc_now
@@ -30,6 +31,7 @@ Revision = Annotated[int | None, typer.Option(help="Refuse unless the ticket is 
 
 
 def attach(app: typer.Typer) -> None:
+    queue_deeds.attach(ticket)
     app.add_typer(ticket, name="ticket")
 
 

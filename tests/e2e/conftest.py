@@ -18,7 +18,7 @@ import uvicorn
 from support.console_client import Site, open_site
 from support.needs import missing
 
-from pipeline.console.app import create_app
+from pipeline.console.site import create_site
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -60,8 +60,10 @@ def address(site: Site) -> Iterator[str]:
     """Where the console of `site` listens, on a port of its own."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        app = create_app(site.state, site.store, shelf=site.shelf, clock=site.clock)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+        app = create_site(site.state, site.store, shelf=site.shelf, clock=site.clock)
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="warning", lifespan="off", timeout_graceful_shutdown=1)
+        )
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"

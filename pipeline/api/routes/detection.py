@@ -102,16 +102,20 @@ class RulesAsked(Asked):
     words: Annotated[str, Query(max_length=200, description="In titles, paths and ids.")] = ""
     level: Annotated[str, Query(max_length=20)] = ""
     state: Annotated[str, Query(max_length=20, description="`on` or `off`.")] = ""
+    status: Annotated[str, Query(max_length=20)] = ""
+    schedule: Annotated[str, Query(max_length=64)] = ""
 
 
 @route(router, "GET", "/rules", "rule.read", response_model=RulePage)
 def list_of_rules(caller: Entered, asked: Annotated[RulesAsked, Query()]) -> Any:
     """Rules at their revisions in force, those with findings first."""
-    page = place_in(asked.cursor)
-    wanted = rules.Filters(asked.words, asked.level, asked.state)
-    lines, total = rules.rule_lines(caller.state, caller.actor, wanted, page=page, size=asked.limit)
-    following = str(page + 1) if page * asked.limit < total else None
-    return {"items": lines, "total": total, "next": write_cursor(following)}
+    first = place_in(asked.cursor) - 1
+    wanted = rules.Filters(asked.words, asked.level, asked.state, asked.status, asked.schedule)
+    ids = rules.rule_ids(caller.state, caller.actor, wanted)
+    last = first + asked.limit
+    following = str(last + 1) if last < len(ids) else None
+    lines = rules.lines_of(caller.state, caller.actor, ids[first:last])
+    return {"items": lines, "total": len(ids), "next": write_cursor(following)}
 
 
 @route(router, "GET", "/rules/{rule}", "rule.read", errors=(404,), response_model=OneRule)

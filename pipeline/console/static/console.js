@@ -147,6 +147,47 @@
     });
   }
 
+  // The queue live: a stream says which tickets are new or changed; the list then asks for itself anew. Where there
+  // is no stream (too many tabs, a proxy that holds it back), the list's own asking every ten seconds goes on.
+  const rows = document.getElementById("rows");
+  const news = new Set();
+  let stream = null;
+  let soon = 0;
+
+  function look() {
+    if (!soon) soon = setTimeout(() => { soon = 0; htmx.trigger(rows, "live"); }, 500);
+  }
+
+  function listen() {
+    if (!rows || stream || document.hidden || !window.EventSource) return;
+    stream = new EventSource("/api/v1/tickets/stream");
+    stream.addEventListener("ticket", (event) => { news.add(JSON.parse(event.data).number); look(); });
+    stream.addEventListener("reload", look);
+    stream.addEventListener("end", hush);
+    stream.addEventListener("error", () => { if (stream && stream.readyState === EventSource.CLOSED) stream = null; });
+  }
+
+  function hush() {
+    if (stream) stream.close();
+    stream = null;
+  }
+
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) return hush();
+    listen();
+    if (rows) look(); // what happened while nobody looked
+  });
+  window.addEventListener("pagehide", hush);
+  window.addEventListener("pageshow", listen);
+  setInterval(listen, 60000);
+  document.addEventListener("htmx:afterSwap", () => {
+    for (const number of news) {
+      const at = document.getElementById("t" + number);
+      if (at) at.closest("tr").classList.add("fresh");
+    }
+    news.clear();
+  });
+
   // A form is sent once, however often its button is pressed (its key would make a repeat harmless anyway).
   document.addEventListener("submit", (event) => {
     if (event.target.dataset.sent) event.preventDefault();
