@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from pydantic import AwareDatetime, BaseModel
@@ -89,6 +89,8 @@ def one_event(
 
 
 @route(router, "GET", "/figures", "ticket.read", response_model=Figures)
-def figures(caller: Entered, days: Literal[7, 30, 90, 365] = 30) -> Any:
+def figures(
+    caller: Entered, days: Annotated[int, Query(ge=1, le=365, description="7, 30, 90 or 365.")] = 30
+) -> Any:
     """The queue in figures: times, backlog, precision, load per rule and agency. Drills are left out."""
     return statistics.figures(caller.state, caller.actor, days=days, now=caller.now)
