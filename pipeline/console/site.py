@@ -10,6 +10,7 @@ from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from pipeline.api.app import PREFIX, create_api
@@ -21,6 +22,18 @@ from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
 
 
+class Site:
+    """An ASGI application of two."""
+
+    def __init__(self, pages: Starlette, api: ASGIApp) -> None:
+        self.pages, self.api = pages, api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        ours = scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/"))
+        await (self.api if ours else self.pages)(scope, receive, send)
+
+
 def create_site(
     state: State,
     store: Store,
@@ -30,15 +43,10 @@ def create_site(
     cache: Path | None = None,
     per_minute: int = 1_200,
     clock: Callable[[], datetime] = utc_now,
-) -> ASGIApp:
+) -> Site:
     secure = public_url.startswith("https:")
     pages = create_app(state, store, shelf=shelf, public_url=public_url, cache=cache, clock=clock)
     cookie = f"__Host-{SESSION_COOKIE}" if secure else SESSION_COOKIE
     api = create_api(state, store, cookie=cookie, secure=secure, per_minute=per_minute, clock=clock)
 
-    async def site(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        ours = scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/"))
-        await (api if ours else pages)(scope, receive, send)
-
-    return site
+    return Site(pages, api)
