@@ -30,7 +30,7 @@ from pipeline.store.elasticsearch.store import ElasticsearchStore
 
 ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 INDEX = "logs-thapcanh.test-kept-2026.11"
-KILLS = max(2, int(os.environ.get("KILLS", "2")) // 20)
+KILLS = max(2, int(os.environ.get("KILLS", "2")) // 4)  # `make faults`: 50
 
 
 @pytest.fixture
