@@ -6,9 +6,11 @@ are settled here, and would be missing from the one that is named, without anybo
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.exc import IntegrityError
 
 from pipeline.model.errors import UsageError
 from pipeline.state.state import State
@@ -33,5 +35,5 @@ def claim(state: State, kind: str) -> None:
             "the events of this installation are in another kind of store", where="store.kind", got=kind,
             expected=before, remedy=f"set it back to {before}, or begin in a new home: events are not carried over",
         )  # fmt: skip
-    with state.begin() as session:
+    with suppress(IntegrityError), state.begin() as session:  # another role notes the same
         session.merge(Meta(name=_NAME, value={"kind": kind}))
