@@ -7,6 +7,7 @@ Layout of a home::
     keys/             the installation's key, mode 700
     spool/<node>/     records on their way
     lake/             events, unless the store is elsewhere
+    attachments/      files of tickets, by their SHA-256
     cache/            compiled rule sets; may be deleted
     log/  run/        logs of roles; locks and marks of running ones
 """
