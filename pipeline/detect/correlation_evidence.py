@@ -1,6 +1,6 @@
 """Evidence beside a correlation: raw log lines over time that it must find, must leave alone, or misses.
 
-In: ``rules/correlations/<name>.evidence.yml``. Out: an `Evidence`, and what the correlation makes of
+In: ``rules/correlations/<name>.evidence.yml``. Out: an `EvidenceOf[Line]`, and what the correlation makes of
 each case when its lines go through the real normaliser, its rules and the windows.
 
     rule: f23964d7-bdcd-4073-a8ec-72dbc23e228c
@@ -28,9 +28,9 @@ import msgspec
 
 from pipeline.detect.correlation import Correlation, Part, Stored, taking_part
 from pipeline.detect.correlation_read import read_correlations
+from pipeline.detect.evidence import evidence_of, evidence_path
 from pipeline.detect.rules import Rule, RuleBook
 from pipeline.detect.taxonomy import Taxonomy
-from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model import events
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ThapCanhError, UsageError
@@ -56,30 +56,6 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             yield _MARK.sub(lambda m, n=number: f"{n:0{len(m[1])}}", self.text).encode()  # type: ignore[misc]
 
 
-class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lines and what the correlation must make of them. `fires` is written for evasions only."""
-
-    note: str
-    lines: tuple[Line, ...]
-    fires: bool | None = None
-
-
-class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All the evidence of one correlation."""
-
-    rule: str
-    product: str
-    fires: tuple[Case, ...]
-    near_misses: tuple[Case, ...]
-    evasions: tuple[Case, ...]
-
-    def cases(self) -> Iterator[tuple[str, Case, bool]]:
-        """Every case with its kind and whether it must be found."""
-        yield from (("fires", case, True) for case in self.fires)
-        yield from (("near miss", case, False) for case in self.near_misses)
-        yield from (("evasion", case, bool(case.fires)) for case in self.evasions)
-
-
 def check_correlation(
     rule: Rule,
     book: RuleBook,
@@ -89,28 +65,13 @@ def check_correlation(
     received: datetime,
 ) -> Iterator[ThapCanhError]:
     """Everything about the correlation that is not as its evidence says."""
-    from pipeline.detect.evidence import evidence_path
-
     path = evidence_path(Path(rule.path))
     try:
-        evidence = read_evidence(path)
+        evidence = evidence_of(path, Line)
     except ThapCanhError as error:
         yield error
         return
-    if evidence.rule != rule.id:
-        yield UsageError(f"the evidence is of another rule: {evidence.rule}", where=str(path))
-    for what, cases in (
-        ("case that fires", evidence.fires),
-        ("near miss", evidence.near_misses),
-        ("evasion", evidence.evasions),
-    ):
-        if not any(case.lines for case in cases):
-            yield UsageError(f"the evidence has no {what}", where=str(path))
-    if any(case.fires is None for case in evidence.evasions):
-        yield UsageError(
-            "an evasion must say `fires: true`, or `fires: false` for a limit of the rule",
-            where=str(path),
-        )
+    yield from (UsageError(what, where=str(path)) for what in evidence.gaps(rule.id))
     try:
         stage = Stage(rule, book, taxonomy, products, received)
         for kind, case, wanted in evidence.cases():
@@ -121,24 +82,6 @@ def check_correlation(
                 )
     except ThapCanhError as error:
         yield error
-
-
-def read_evidence(path: Path) -> Evidence:
-    """Raises `UsageError` naming file and place."""
-    try:
-        text = path.read_text("utf-8")
-    except FileNotFoundError:
-        raise UsageError(
-            "a correlation without evidence", where=str(path),
-            remedy="write lines over time that fire, a near miss and an evasion: rules/README.md",
-        ) from None  # fmt: skip
-    documents = read_yaml(text, str(path))
-    if len(documents) != 1:
-        raise UsageError("one document was expected", where=str(path), got=str(len(documents)))
-    try:
-        return msgspec.convert(documents[0].value, Evidence)
-    except msgspec.ValidationError as error:
-        raise UsageError(f"the evidence is not as it must be: {error}", where=str(path)) from None
 
 
 class Stage:

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -42,28 +42,49 @@ if TYPE_CHECKING:
 ENDING = ".evidence.yml"
 
 
-class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Lines and what the rule must make of each. `fires` is written for evasions only."""
+L = TypeVar("L")
+"""What a case is made of: a text, or lines over time (`correlation_evidence.Line`)."""
+
+
+class Case(msgspec.Struct, Generic[L], frozen=True, forbid_unknown_fields=True):
+    """Lines and what the rule must make of them. `fires` is written for evasions only."""
 
     note: str
-    lines: tuple[str, ...]
+    lines: tuple[L, ...]
     fires: bool | None = None
 
 
-class Evidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class EvidenceOf(msgspec.Struct, Generic[L], frozen=True, forbid_unknown_fields=True):
     """All the evidence of one rule, of one product's lines."""
 
     rule: str
     product: str
-    fires: tuple[Case, ...]
-    near_misses: tuple[Case, ...]
-    evasions: tuple[Case, ...]
+    fires: tuple[Case[L], ...]
+    near_misses: tuple[Case[L], ...]
+    evasions: tuple[Case[L], ...]
 
-    def cases(self) -> Iterator[tuple[str, Case, bool]]:
-        """Every case with its kind and whether its lines must be found."""
+    def cases(self) -> Iterator[tuple[str, Case[L], bool]]:
+        """Every case with its kind and whether it must be found."""
         yield from (("fires", case, True) for case in self.fires)
         yield from (("near miss", case, False) for case in self.near_misses)
         yield from (("evasion", case, bool(case.fires)) for case in self.evasions)
+
+    def gaps(self, rule: str) -> Iterator[str]:
+        """What is missing of it as the evidence of this rule."""
+        if self.rule != rule:
+            yield f"the evidence is of another rule: {self.rule}"
+        for what, cases in (
+            ("line that fires", self.fires),
+            ("near miss", self.near_misses),
+            ("evasion", self.evasions),
+        ):
+            if not any(case.lines for case in cases):
+                yield f"the evidence has no {what}"
+        if any(case.fires is None for case in self.evasions):
+            yield "an evasion must say `fires: true`, or `fires: false` for a limit of the rule"
+
+
+Evidence = EvidenceOf[str]
 
 
 def evidence_path(rule: Path) -> Path:
@@ -72,7 +93,12 @@ def evidence_path(rule: Path) -> Path:
 
 
 def read_evidence(path: Path) -> Evidence:
-    """Raises `UsageError` naming file and place."""
+    """Of a rule over single events. Raises `UsageError` naming file and place."""
+    return evidence_of(path, str)
+
+
+def evidence_of(path: Path, line: type[L]) -> EvidenceOf[L]:
+    """With cases of such lines. Raises `UsageError` naming file and place."""
     try:
         text = path.read_text("utf-8")
     except FileNotFoundError:
@@ -84,9 +110,10 @@ def read_evidence(path: Path) -> Evidence:
     if len(documents) != 1:
         raise UsageError("one document was expected", where=str(path), got=str(len(documents)))
     try:
-        return msgspec.convert(documents[0].value, Evidence)
+        found: EvidenceOf[L] = msgspec.convert(documents[0].value, EvidenceOf[line])  # type: ignore[valid-type]
     except msgspec.ValidationError as error:
         raise UsageError(f"the evidence is not as it must be: {error}", where=str(path)) from None
+    return found
 
 
 def judge(

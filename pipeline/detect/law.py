@@ -16,7 +16,7 @@ from uuid import UUID
 
 from pipeline.detect.correlation_evidence import check_correlation
 from pipeline.detect.correlation_read import named
-from pipeline.detect.evidence import Evidence, evidence_path, judge, read_evidence
+from pipeline.detect.evidence import evidence_path, judge, read_evidence
 from pipeline.detect.feeding import Verdict
 from pipeline.detect.feeding import judge as judge_sources
 from pipeline.detect.lock import against, read_lock
@@ -197,7 +197,7 @@ def _check_evidence(
     except ThapCanhError as error:
         yield error
         return
-    yield from (UsageError(what, where=str(path)) for what in _gaps(rule, evidence))
+    yield from (UsageError(what, where=str(path)) for what in evidence.gaps(rule.id))
     if evidence.product not in products:
         yield UsageError("an unknown product", where=str(path), got=evidence.product)
         return
@@ -205,20 +205,6 @@ def _check_evidence(
         yield from judge(rule, evidence, products[evidence.product], taxonomy, received=now)
     except ThapCanhError as error:
         yield error
-
-
-def _gaps(rule: Rule, evidence: Evidence) -> Iterator[str]:
-    if evidence.rule != rule.id:
-        yield f"the evidence is of another rule: {evidence.rule}"
-    for what, cases in (
-        ("line that fires", evidence.fires),
-        ("near miss", evidence.near_misses),
-        ("evasion", evidence.evasions),
-    ):
-        if not any(case.lines for case in cases):
-            yield f"the evidence has no {what}"
-    if any(case.fires is None for case in evidence.evasions):
-        yield "an evasion must say `fires: true`, or `fires: false` for a limit of the rule"
 
 
 def _check_correlation(rule: Rule, book: RuleBook) -> Iterator[ThapCanhError]:
