@@ -26,6 +26,9 @@ from pipeline.state.tables.detection import MatchBlob
 
 SMALL: Final = MAX_ROWS // 2
 MANY: Final = 32
+FOREIGN: Final = timedelta(days=366)
+"""How long matches are kept of rules that no correlation of this schedule reads: one of another schedule's
+may, which forgets them in its own time; if none does, they go after this."""
 _DAY: Final = 86_400_000_000
 _ROWS_AT_ONCE: Final = 2 * MAX_ROWS  # 8,000 of a few hundred bytes in memory
 
@@ -60,7 +63,7 @@ def prune(session: Session, correlations: Iterable[Correlation], now: datetime) 
                 MatchBlob.created < now - min(kept.values(), default=LATENESS)
             )
         )
-        if blob.created < now - max(kept.get(rule, LATENESS) for rule in blob.rules)
+        if blob.created < now - max(kept.get(rule, FOREIGN) for rule in blob.rules)
     ]
     for start in range(0, len(gone), 400):
         session.execute(sa.delete(MatchBlob).where(MatchBlob.id.in_(gone[start : start + 400])))
@@ -100,8 +103,8 @@ def _packed(session: Session, correlations: Sequence[Correlation]) -> list[_Pack
     kept = retention(correlations)
     alike: dict[timedelta, list[tuple[int, int]]] = defaultdict(list)
     for blob in session.execute(small.order_by(MatchBlob.id)):
-        life = max(kept.get(rule, LATENESS) for rule in blob.rules)
-        alike[life].append((blob.id, blob.rows))
+        if kept.keys() >= set(blob.rules):  # others are for their own schedule to pack
+            alike[max(kept[rule] for rule in blob.rules)].append((blob.id, blob.rows))
     seldom = _seldom(correlations)
     return [_joined(session, blobs, seldom) for blobs in alike.values() if len(blobs) >= MANY]
 

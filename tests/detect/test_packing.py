@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from support.correlating import correlation, stored
 
 from pipeline.detect.correlation import NEW_VALUE, Condition, Correlation, Stored, taking_part
-from pipeline.detect.packing import MANY, pack, prune, retention, sorted_by_retention, thinned
+from pipeline.detect.packing import (
+    FOREIGN,
+    MANY,
+    pack,
+    prune,
+    retention,
+    sorted_by_retention,
+    thinned,
+)
 from pipeline.detect.stored import LATENESS, decode, keep
 from pipeline.model.clock import EPOCH
 from pipeline.state.state import State
@@ -63,6 +71,16 @@ def test_matches_of_a_month_do_not_make_those_of_an_hour_stay(state: State) -> N
     assert [m.rule for (m,) in blobs(state)] == ["a"]
     with state.begin() as session:
         assert prune(session, [NEW, BURST], NOW + timedelta(days=6)) == 1
+
+
+def test_what_only_another_schedule_reads_is_left_to_it(state: State) -> None:
+    for n in range(MANY):
+        put(state, row(n, "a", n), created=LATENESS + timedelta(hours=3))
+    with state.begin() as session:
+        assert prune(session, [BURST], NOW) == 0
+    assert [pack(state, [BURST]), pack(state, [])] == [0, 0]
+    with state.begin() as session:
+        assert prune(session, [BURST], NOW + FOREIGN) == MANY
 
 
 def test_many_small_blobs_become_one_and_hold_the_same(state: State) -> None:
