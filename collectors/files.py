@@ -19,6 +19,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,6 +35,7 @@ BLOCK: Final = 1024 * 1024
 MAX_EVTX: Final = 2 * 1024**3
 MAX_BROKEN: Final = 1_000
 _EVTX: Final = b"ElfFile\x00"
+_EVTX_NAME: Final = re.compile(r"\.evtx(\.(gz|xz|zst|zstd))?$", re.IGNORECASE)
 _EVTX_FIRST: Final = 4_096 + 512
 _UTF16: Final = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 
@@ -97,6 +99,8 @@ class InputFile:
             self._stream = unpacked(cast("io.BufferedReader", self._raw), self.name)
             self._start = self._take(HEAD)
             self.kind = "evtx" if self._start.startswith(_EVTX) else "lines"
+            if self.kind == "lines" and self._damage is None:
+                self._refuse_false_evtx()
             self._content = self._start + self._rest() if self.kind == "evtx" else b""
         except BaseException:
             self.close()
@@ -118,6 +122,17 @@ class InputFile:
 
     def __iter__(self) -> Iterator[FileRecord]:
         return self._evtx() if self.kind == "evtx" else self._lines()
+
+    def _refuse_false_evtx(self) -> None:
+        """A file that says it is one would else become as many failures as it has lines."""
+        if _EVTX_NAME.search(self.name):
+            raise UsageError(
+                "the file is named .evtx but is none",
+                where=self.name,
+                got=f"it begins with {self._start[:8]!r}",
+                expected=f"it begins with {_EVTX!r}",
+                remedy="copy it again with wevtutil epl; if it holds lines, give it another name",
+            )
 
     def identity(self, offset: int) -> bytes:
         """The identity of the record at an offset of this file."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.model.clock import to_micros, utc_now
-from pipeline.model.errors import DamagedError, RefusedError, UsageError
+from pipeline.model.errors import DamagedError, FaultsError, RefusedError, ThapCanhError, UsageError
 
 if TYPE_CHECKING:
     from pipeline.model.records import DeadLetter
@@ -61,14 +61,22 @@ def match(
 
     keep_memory()
     taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+    faults: list[ThapCanhError] = []
     if scope and not any(scope in route.scopes for route in taxonomy.routes):
         known = sorted({name for route in taxonomy.routes for name in route.scopes})
-        raise UsageError("no such scope", where="--scope", got=scope, expected=", ".join(known))
+        faults.append(
+            UsageError("no such scope", where="--scope", got=scope, expected=", ".join(known))
+        )
+    try:
+        made = _product(product)
+    except UsageError as error:
+        faults.append(error)
     book = load_rules(rules, cache=_cache())
     if book.faults and not book.rules:
-        raise UsageError(f"no rule can be used:\n{_told(book.faults)}")
+        faults.append(UsageError(f"no rule can be used:\n{_told(book.faults)}"))
+    if faults:
+        raise faults[0] if len(faults) == 1 else FaultsError("the command has faults", faults)
     compiled = compile_rules(book.rules, taxonomy, scope=scope or None)
-    made = _product(product)
     columns = frozenset[str]().union(*(compiled.columns.get(name, ()) for name in made.datasets))
     if COUNTRY in columns:
         columns |= {ADDRESS}  # which country says it

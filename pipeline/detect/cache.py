@@ -19,6 +19,7 @@ import msgspec
 from pipeline.detect.rules import Rule, RuleBook
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
+from pipeline.model.memory import collector_at_rest
 
 VERSION: Final = "2"
 """Raised whenever parsing or compiling comes to mean something else."""
@@ -42,7 +43,8 @@ def kept(folder: Path | None, key: str, kind: type[T], make: Callable[[], T]) ->
     with contextlib.suppress(OSError, msgspec.DecodeError, msgspec.ValidationError):
         data = path.read_bytes()
         if hashlib.blake2b(data[16:], digest_size=16).digest() == data[:16]:
-            return msgspec.msgpack.decode(memoryview(data)[16:], type=kind)
+            with collector_at_rest():
+                return msgspec.msgpack.decode(memoryview(data)[16:], type=kind)
     value = make()
     data = msgspec.msgpack.encode(value)
     with contextlib.suppress(OSError):  # a full or read-only disk costs the cache, not the work

@@ -23,6 +23,7 @@ from pipeline.detect.tree import FALSE, REF_OPS, Leaf, Node, leaves, rebuild
 from pipeline.model import events
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
+from pipeline.model.memory import collector_at_rest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -90,16 +91,17 @@ def compile_rules(
     unfit: dict[str, str] = {}
     routed: dict[str, list[Routed]] = {}
     renamers = {name: _Renamer(names) for name, names in taxonomy.maps.items()}
-    for rule in rules:
-        trees, why = _trees(rule, taxonomy, renamers, scope)
-        if not trees:
-            unfit[rule.id] = why
-            continue
-        for route, tree in trees:
-            each = Routed(len(fit), dict(route.where), tree)
-            for dataset in route.datasets:
-                routed.setdefault(dataset, []).append(each)
-        fit.append(rule)
+    with collector_at_rest():
+        for rule in rules:
+            trees, why = _trees(rule, taxonomy, renamers, scope)
+            if not trees:
+                unfit[rule.id] = why
+                continue
+            for route, tree in trees:
+                each = Routed(len(fit), dict(route.where), tree)
+                for dataset in route.datasets:
+                    routed.setdefault(dataset, []).append(each)
+            fit.append(rule)
     digest = content_hash(
         VERSION, taxonomy.digest, scope or "", *sorted(r.revision for r in fit), *sorted(unfit)
     )

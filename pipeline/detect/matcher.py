@@ -12,10 +12,8 @@ when more candidates come than were to be expected.
 
 from __future__ import annotations
 
-import gc
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -26,6 +24,7 @@ from pipeline.detect.index import Index, RawIndex
 from pipeline.detect.plan import UNKNOWN, Key, Life, Plan
 from pipeline.detect.text import fold, nfc
 from pipeline.detect.tree import Leaf
+from pipeline.model.memory import collector_at_rest
 
 MAX_ROWS: Final = 65_536
 MAX_BYTES: Final = 96 << 20
@@ -53,7 +52,7 @@ class Matcher:
     def match(self, table: pa.Table) -> tuple[Ints, Ints]:
         """Rows of the table and places of rules, sorted by row, then rule."""
         rows, rules = [NONE], [NONE]
-        with self._lock, _collector_at_rest():
+        with self._lock, collector_at_rest():
             for start, part in _pieces(table):
                 for begin, found in self._match(part):
                     rows.append(found[0] + start + begin)
@@ -233,15 +232,3 @@ def _pieces(table: pa.Table) -> Iterator[tuple[int, pa.Table]]:
             part = part.slice(0, part.num_rows // 2)
         yield start, part
         start += part.num_rows
-
-
-@contextmanager
-def _collector_at_rest() -> Iterator[None]:
-    """No garbage collection within a table: it would walk every value again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()

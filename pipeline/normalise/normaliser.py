@@ -8,14 +8,13 @@ the row is the same however records are cut into batches.
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
 from pipeline.model import events
+from pipeline.model.memory import collector_at_rest
 from pipeline.model.records import DeadLetter, RawRecord
 from pipeline.normalise import envelope
 from pipeline.normalise.assemble import Assembled, Assembler, Rows
@@ -34,7 +33,7 @@ def normalise(product: Product, records: Sequence[RawRecord], context: Context) 
     """Every record becomes one row, or is counted in `dropped` (blank and header lines)."""
     if not records:
         return Normalised()
-    with _collector_off():
+    with collector_at_rest():
         return _normalise(product, records, context)
 
 
@@ -77,18 +76,6 @@ def joined(first: Normalised, second: Normalised) -> Normalised:
         first.dropped + second.dropped,
         first.resendable or second.resendable,
     )
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    """Within a batch nothing is garbage; the collector would walk it again and again."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
 
 
 def _normalise(product: Product, records: Sequence[RawRecord], context: Context) -> Normalised:

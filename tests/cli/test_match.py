@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.cli_words import EVENT, RULE
+from support.terminal import Terminal
 
 SIGMA = ("rules", "rules-emerging-threats", "rules-threat-hunting")
 
@@ -120,3 +121,15 @@ def test_wrong_use_is_told_in_a_line_without_a_traceback(
         True,
         False,
     )
+
+
+def test_all_faults_of_a_command_are_named_at_once(tmp_path: Path, terminal: Terminal) -> None:
+    (tmp_path / "bad.yml").write_text("title: [")
+    (tmp_path / "x.json").write_text("{}\n")
+    done = terminal.say(
+        "match", tmp_path / "x.json", "--product", "windwos", "--scope", "odd",
+        "--rules", tmp_path / "bad.yml",
+    )  # fmt: skip
+    assert done.code == 2
+    for words in ("did you mean windows?", "no such scope", "not YAML"):
+        assert words in done.err

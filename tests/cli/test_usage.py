@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +80,30 @@ def test_every_list_is_one_document_of_items_and_next(
     words: tuple[str, ...], morning: Terminal
 ) -> None:
     assert set(morning.say(" ".join([*words, "--json"])).json) == {"items", "next"}
+
+
+def test_the_home_may_stand_before_the_command(terminal: Terminal, tmp_path: Path) -> None:
+    before = terminal.say("--home", tmp_path / "none", "finding", "list")
+    assert before == terminal.say("finding list --home", tmp_path / "none")
+    assert "admin init" in before.err
+
+
+def test_another_option_before_the_command_is_told_its_place(terminal: Terminal) -> None:
+    done = terminal.say("--json finding list")
+    assert (done.code, done.out) == (2, "")
+    assert "thapcanh COMMAND … --json" in done.err
+
+
+@pytest.mark.parametrize(
+    "words", [["--help"], ["normalise", "-", "--product", "windows"], ["rules", "--help"]]
+)
+def test_who_reads_no_further_ends_a_command_without_a_word(words: list[str]) -> None:
+    lines = b'{"EventID": 1, "Channel": "Security"}\n' * 3_000
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", *words],
+        input=lines, stdout=writer, stderr=subprocess.PIPE, check=False,
+    )  # fmt: skip
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")

@@ -130,3 +130,15 @@ def test_evtx_gives_record_numbers_and_damage_is_told(corpora: Path, tmp_path: P
     path.write_bytes(b"ElfFile\x00" + b"\0" * 500)
     with open_input(path) as file, pytest.raises(DamagedError, match="EVTX"):
         list(file)
+
+
+@pytest.mark.parametrize("name", ["Security.evtx", "SECURITY.EVTX.GZ"])
+def test_a_file_that_is_named_evtx_and_is_none_is_refused_whole(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    body = b"hello\nworld\n"
+    path.write_bytes(gzip.compress(body) if name.endswith("GZ") else body)
+    with pytest.raises(UsageError) as told:
+        open_input(path)
+    assert told.value.where == str(path)
+    assert "b'ElfFile\\x00'" in told.value.expected
+    assert "b'hello\\nwo'" in told.value.got
