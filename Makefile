@@ -15,6 +15,7 @@ bench: install ## speed of the matcher over a million events (needs ../shared), 
 	$(BIN)/python tests/bench/bench_match.py
 	$(BIN)/python -m tests.bench.bench_queue
 	$(BIN)/python -m tests.bench.bench_elasticsearch
+	$(BIN)/python -m tests.bench.bench_receivers
 
 check: lint types ## what CI checks before the tests
 
