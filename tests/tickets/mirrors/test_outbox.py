@@ -1,0 +1,155 @@
+"""The outbox: what may leave, what is said of a mirror that fails, dead letters sent again, marks escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from support.fake_mirrors import FakeRequestTracker, system
+from support.findings import NOW, Given, take
+from support.misbehaving import Server, misbehaving
+
+from pipeline.model.errors import UsageError
+from pipeline.model.scope import OPERATOR
+from pipeline.settings.values import MirrorSettings
+from pipeline.state.alarms import open_alarms
+from pipeline.state.state import State
+from pipeline.state.tables.tickets import Outbox
+from pipeline.tickets.deeds import Request
+from pipeline.tickets.facts import set_tlp
+from pipeline.tickets.life import comment
+from pipeline.tickets.mirrors.letters import shown
+from pipeline.tickets.mirrors.make import make
+from pipeline.tickets.mirrors.webhook import sign, verify
+from pipeline.tickets.outbox import dead_rows, know_mirrors, replay
+from pipeline.tickets.outbox_courier import Courier
+from pipeline.tickets.outbox_post import judge
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with misbehaving(FakeRequestTracker()) as one:
+        yield one
+
+
+@pytest.fixture
+def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
+    monkeypatch.setenv("MIRROR_SECRET", "x")
+    opened = State.at(tmp_path / "state.sqlite")
+    opened.create_tables()
+    yield opened
+    opened.close()
+
+
+def courier_of(state: State, url: str, **more: Any) -> Courier:
+    one = system("request_tracker", url, **more)
+    settings = MirrorSettings(systems=(one,), hosts=("127.0.0.1",))
+    know_mirrors(state, settings)
+    return Courier(state, one, settings, make(one, settings), dice=lambda: 0.0)
+
+
+def states(state: State) -> list[str]:
+    with state.read() as session:
+        return list(session.scalars(sa.select(Outbox.state).order_by(Outbox.id)))
+
+
+def test_red_never_leaves_whatever_the_ticket_was_at_the_deed(state: State, server: Server) -> None:
+    courier = courier_of(state, server.url)
+    take(state, [Given("f1")])  # told while it was amber …
+    set_tlp(
+        state, Request(actor=OPERATOR, ticket="1"), tlp="red", now=NOW
+    )  # … and red before it is sent
+    while courier.turn(NOW):
+        pass
+    assert (states(state), server.fake.tickets) == (["skipped", "skipped"], [])
+
+
+def test_only_what_the_filters_let_out_is_told(state: State, server: Server) -> None:
+    courier = courier_of(state, server.url, agencies=("ward-1",), level="high")
+    take(
+        state,
+        [
+            Given("f1", agency="ward-1", level="high", entity="a"),
+            Given("f2", agency="ward-1", level="medium", entity="b"),
+            Given("f3", agency="ward-2", level="high", entity="c"),
+        ],
+    )
+    while courier.turn(NOW):
+        pass
+    assert sorted(states(state)) == ["sent", "skipped", "skipped"]
+    assert [ticket["subject"][-1] for ticket in server.fake.tickets] == ["a"]
+
+
+def test_what_was_given_up_is_listed_alarmed_and_sent_again_once(
+    state: State, server: Server
+) -> None:
+    courier = courier_of(state, server.url)
+    take(state, [Given("f1")])
+    answers = server.fake.answer
+    server.fake.answer = lambda method, *rest: (  # type: ignore[method-assign]
+        answers(method, *rest) if method == "GET" else (422, {"message": "no"})
+    )
+    while courier.turn(NOW):
+        pass
+    server.fake.answer = answers  # type: ignore[method-assign]
+    [dead] = dead_rows(state, agencies=None)
+    assert (dead.mirror, dead.ticket, "422" in dead.error) == ("m", 1, True)
+    assert dead_rows(state, agencies=frozenset({"another"})) == []
+    assert "given up" in judge(state, "m", NOW)
+    assert [alarm.key for alarm in open_alarms(state)] == ["mirror:m"]
+    assert replay(state, row=dead.id, agencies=None, now=NOW) == 1
+    while courier.turn(NOW):
+        pass
+    assert (states(state), len(server.fake.tickets)) == (["sent"], 1)
+    assert judge(state, "m", NOW) == ""
+    assert open_alarms(state) == []
+
+
+def test_rows_that_wait_for_long_raise_the_alarm(state: State) -> None:
+    courier_of(state, "http://127.0.0.1:9")
+    take(state, [Given("f1")])
+    assert judge(state, "m", NOW) == ""
+    assert "1 deeds wait" in judge(state, "m", NOW + timedelta(minutes=16))
+
+
+def test_deeds_of_a_ticket_go_in_order_and_no_faster_than_the_rate(
+    state: State, server: Server
+) -> None:
+    courier = courier_of(state, server.url, per_minute=2)
+    take(state, [Given("f1")])
+    for text in ("một", "hai"):
+        comment(state, Request(actor=OPERATOR, ticket="1"), text=text, now=NOW)
+    assert [courier.turn(NOW) for _ in range(3)] == [True, True, False]
+    assert courier.turn(NOW + timedelta(minutes=1))
+    [ticket] = server.fake.tickets
+    assert [text.splitlines()[1] for text in ticket["comments"]] == ["| một", "| hai"]
+
+
+def test_a_host_that_is_not_on_the_list_is_refused(state: State) -> None:
+    one = system("request_tracker", "http://evil.example")
+    with pytest.raises(UsageError, match="not on the list"):
+        make(one, MirrorSettings(systems=(one,), hosts=("127.0.0.1",)))
+
+
+def test_marks_of_markdown_and_wiki_are_text() -> None:
+    assert (
+        shown("[x](http://e.example) <b>", "markdown") == r"\[x\]\(http\[\:\]//e\.example\) \<b\>"
+    )
+    assert shown("[x|http://e.example] {html}", "wiki") == r"\[x\|http\[:\]//e.example\] \{html\}"
+    assert shown("a\nb\x1b\u202e", "plain") == "a ⏎ b⟦ESC⟧⟦202E⟧"
+
+
+def test_a_signature_holds_for_its_body_its_time_and_five_minutes() -> None:
+    good = sign("s", 1_000, b"{}")
+    assert verify("s", "1000", good, b"{}", now=1_299)
+    assert [
+        verify("s", "1000", good, b"{}", now=1_301),
+        verify("s", "1001", good, b"{}", now=1_000),
+        verify("s", "1000", good, b"{ }", now=1_000),
+        verify("t", "1000", good, b"{}", now=1_000),
+        verify("s", "x", good, b"{}", now=1_000),
+    ] == [False] * 5
