@@ -1,0 +1,73 @@
+"""A network that delays, cuts, resets, goes silent and repeats: what was acknowledged is stored once."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from faults.test_collector_faults import process
+from support.collector import API_KEY, spooled
+from support.fault_proxy import Plan, faulty
+from support.relp import RelpClient
+from support.serving import free_port
+
+pytestmark = pytest.mark.faults
+PLANS = [
+    Plan("reset", 300), Plan("cut", 900), Plan(delay=0.02), Plan("half"), Plan("reset", 2500), Plan("cut", 50),
+    Plan("reset", 1), Plan("half"), Plan("cut", 3000, 0.01),
+]  # fmt: skip
+
+
+def test_relp_through_a_bad_network_stores_each_acknowledged_record_once(tmp_path: Path) -> None:
+    port, root = free_port(), tmp_path / "spool"
+    records = [b"<1>number %d" % n for n in range(600)]
+    # Not by an orderly end: to a server that is a client which has read its answers (docs/receivers.md).
+    by_reset = [replace(one, what="reset" if one.what == "cut" else one.what) for one in PLANS]
+    with process(root, "0", f"relp={port}"), faulty(port, by_reset) as proxy:
+        client = RelpClient(proxy.port, "127.0.0.1")
+        for first in range(0, 600, 60):
+            with contextlib.suppress(OSError, AssertionError):
+                if client._socket is None:
+                    client.open()
+                client.send(records[first : first + 60])
+            deadline = time.monotonic() + 40
+            while client.unacknowledged:
+                assert time.monotonic() < deadline
+                if client._socket is None or not client.read(1) or client.unacknowledged:
+                    client.cut()
+                    with contextlib.suppress(OSError):
+                        client.open()
+            client.cut()  # so that the next ones meet the next trouble
+        assert proxy.connections > len(PLANS) // 2
+    assert Counter(record.body for record in spooled(root)) == Counter(records)
+
+
+@pytest.mark.parametrize("plan", [*PLANS, Plan("duplicate")], ids=str)
+def test_a_request_through_a_bad_network_is_stored_once(tmp_path: Path, plan: Plan) -> None:
+    port, root = free_port(), tmp_path / "spool"
+    lines = [b"number %d" % n for n in range(300)]
+    with process(root, "0", f"http={port}"), faulty(port, [plan]) as proxy:
+        for _ in range(5):
+            connection = http.client.HTTPConnection("127.0.0.1", proxy.port, timeout=2)
+            try:
+                connection.request(
+                    "POST",
+                    "/ingest/q1-web",
+                    b"\n".join(lines),
+                    {"Authorization": f"ApiKey {API_KEY}"},
+                )
+                if connection.getresponse().status == 200:
+                    break
+            except (OSError, http.client.HTTPException):
+                continue
+            finally:
+                connection.close()
+        else:
+            raise AssertionError("never acknowledged")
+        time.sleep(0.5 if plan.what == "duplicate" else 0.1)
+    assert Counter(record.body for record in spooled(root)) == Counter(lines)
