@@ -348,8 +348,8 @@ def _exceptions(state: State, now: datetime) -> None:
             db.add(
                 ExceptionRow(
                     id=key, title=f"Máy quét của {agency}", rules=[_rule(number)], agencies=[agency],
-                    text=f"title: Máy quét\nid: {key}\n", owner="person:quan", reason="máy quét định kỳ",
-                    proposed=now, proposed_by="person:quan", expires=now + timedelta(days=30),
+                    text=f"title: Máy quét\nid: {key}\n", owner="person:lan", reason="máy quét định kỳ",
+                    proposed=now, proposed_by="person:lan", expires=now + timedelta(days=30),
                     approved=None, ended=None, backtest=found if agency == OWN else {},
                 )
             )  # fmt: skip
