@@ -14,14 +14,13 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
-from pipeline.api import problems
+from pipeline.api import PREFIX, problems
 from pipeline.api.door import Fence, Gate
 from pipeline.api.routes import deeds, detection, keys, register, stream, tickets
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 
-PREFIX: Final = "/api/v1"
 _ABOUT: Final = """Tháp Canh's REST interface. Send `Authorization: Bearer tct_…` (a token of
 `thapcanh token issue`, or of `POST /tokens`). Deeds take `If-Match` and `Idempotency-Key`; lists give `next`, the
 `cursor` of the page after; errors are problem+json (RFC 9457). `x-permission` is the permission that a route takes."""

@@ -6,14 +6,16 @@ fence knows JSON.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from pipeline.api.app import PREFIX, create_api
+from pipeline.api import PREFIX
 from pipeline.console.app import create_app
 from pipeline.console.cookies import SESSION_COOKIE
 from pipeline.model.clock import utc_now
@@ -23,15 +25,32 @@ from pipeline.tickets.attachments import Shelf
 
 
 class Site:
-    """An ASGI application of two."""
+    """An ASGI application of two. The interface is made when it is first asked for, or by `warm`: its libraries take
+    a second to load, for which the pages do not wait."""
 
-    def __init__(self, pages: Starlette, api: ASGIApp) -> None:
-        self.pages, self.api = pages, api
+    def __init__(self, pages: Starlette, make_api: Callable[[], ASGIApp]) -> None:
+        self.pages, self._make = pages, make_api
+        self._api: ASGIApp | None = None
+        self._lock = threading.Lock()
+
+    def api(self) -> ASGIApp:
+        with self._lock:
+            if self._api is None:
+                self._api = self._make()
+            return self._api
+
+    def warm(self) -> None:
+        """What would keep the first visitor waiting: thousands of rules are judged, libraries loaded."""
+        self.pages.state.rules()
+        self.api()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
-        ours = scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/"))
-        await (self.api if ours else self.pages)(scope, receive, send)
+        if scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/")):
+            api = self._api or await run_in_threadpool(self.api)
+            await api(scope, receive, send)
+        else:
+            await self.pages(scope, receive, send)
 
 
 def create_site(
@@ -47,6 +66,12 @@ def create_site(
     secure = public_url.startswith("https:")
     pages = create_app(state, store, shelf=shelf, public_url=public_url, cache=cache, clock=clock)
     cookie = f"__Host-{SESSION_COOKIE}" if secure else SESSION_COOKIE
-    api = create_api(state, store, cookie=cookie, secure=secure, per_minute=per_minute, clock=clock)
 
-    return Site(pages, api)
+    def make_api() -> ASGIApp:
+        from pipeline.api.app import create_api
+
+        return create_api(
+            state, store, cookie=cookie, secure=secure, per_minute=per_minute, clock=clock
+        )
+
+    return Site(pages, make_api)
