@@ -47,8 +47,9 @@ class Site:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")
         if scope["type"] == "http" and (path == PREFIX or path.startswith(f"{PREFIX}/")):
-            api = self._api or await run_in_threadpool(self.api)
-            await api(scope, receive, send)
+            if self._api is None:
+                await run_in_threadpool(self.api)
+            await self.api()(scope, receive, send)
         else:
             await self.pages(scope, receive, send)
 
