@@ -116,7 +116,8 @@ def approve(
     now: datetime,
     backtest: Mapping[str, Any] | None = None,
 ) -> None:
-    """Put it in force from now on. ForbiddenError for its owner and for who proposed it."""
+    """Put it in force from now on. ForbiddenError for its owner and for who proposed it; UsageError as long as
+    nobody has seen, by a backtest, what it would have hidden."""
     with state.begin() as session:
         row = _row(session, exception, actor, "exception.approve")
         if row.approved is not None or row.ended is not None:
@@ -129,9 +130,14 @@ def approve(
                 "nobody approves their own exception", got=actor.name,
                 remedy="another analyst reads it and approves",
             )  # fmt: skip
+        seen = backtest or row.backtest
+        if not seen:
+            raise UsageError(
+                "no exception is approved without a backtest", got=exception,
+                remedy=f"thapcanh rules backtest {exception} --since 30d shows what it would hide",
+            )  # fmt: skip
         _works_here(rules_named(session, read_filter(row.text)), row)
-        row.approved, row.approved_by = now, actor.name
-        row.backtest = dict(backtest or row.backtest or {})
+        row.approved, row.approved_by, row.backtest = now, actor.name, dict(seen)
         next_number(session, _RULES)
 
 

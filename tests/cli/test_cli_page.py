@@ -15,11 +15,12 @@ PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text("utf-
 EVERY = dict(commands(typer.main.get_command(app)))
 COMMON = {"--home", "--json", "--limit", "--after"}
 FORM = re.compile(r"^### `thapcanh ([^`]+)`\n(.*?)(?=^##|\Z)", re.MULTILINE | re.DOTALL)
-SECTIONS = dict(FORM.findall(PAGE))
+FOUND = FORM.findall(PAGE)
+SECTIONS = dict(FOUND)
 
 
 def test_every_command_has_its_heading_and_every_heading_is_a_command() -> None:
-    assert sorted(SECTIONS) == sorted(" ".join(words) for words in EVERY)
+    assert sorted(name for name, _ in FOUND) == sorted(" ".join(words) for words in EVERY)
 
 
 @pytest.mark.parametrize("words", EVERY, ids=" ".join)

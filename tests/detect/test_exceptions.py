@@ -18,6 +18,7 @@ from pipeline.detect.exceptions import (
     Proposal,
     approve,
     end,
+    keep_backtest,
     list_exceptions,
     propose,
     show_exception,
@@ -86,6 +87,9 @@ def text(selection: str = "{IpAddress: 10.0.0.9}", **more: str) -> str:
     )
 
 
+TESTED = {"now": {"hidden": 1}, "against": {"matches": 1}}
+
+
 def wanted(**more: Any) -> Proposal:
     given = {
         "text": text(), "owner": "lan", "reason": "máy quét lỗ hổng", "expires": NOW + timedelta(days=30),
@@ -95,7 +99,7 @@ def wanted(**more: Any) -> Proposal:
 
 def in_force(state: State, *, now: datetime = NOW, **more: Any) -> str:
     id_ = propose(state, LAN, wanted(**more), now=now)
-    approve(state, BINH, id_, now=now)
+    approve(state, BINH, id_, now=now, backtest=TESTED)
     return id_
 
 
@@ -227,6 +231,10 @@ def test_nobody_approves_their_own_and_a_proposal_hides_nothing(state: State) ->
     for actor in (AUDITOR, officer("o", "ward-1")):
         with pytest.raises(ForbiddenError):
             approve(state, actor, id_, now=NOW)
+    with pytest.raises(UsageError, match="without a backtest"):
+        approve(state, BINH, id_, now=NOW)
+    assert matched(state) == [("a", 1)]
+    keep_backtest(state, LAN, id_, TESTED)
     approve(state, BINH, id_, now=NOW)
     with pytest.raises(ConflictError):
         approve(state, BINH, id_, now=NOW)
