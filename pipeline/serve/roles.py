@@ -109,7 +109,9 @@ def _tickets(here: Installation, stop: threading.Event) -> None:
     from pipeline.tickets.outbox_post import Post
 
     heart = Heart(here.state, "tickets")
-    mirrors = Post(here.state, here.settings.mirrors, console=console_url(here.settings.console))
+    mirrors = Post(
+        here.state, here.settings.mirrors, console=console_url(here.settings.console), now=utc_now()
+    )
     watch = HomeWatch(here)
     mail = here.settings.alarms.mail
     post = AlarmPost(here.state, mail)

@@ -15,7 +15,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from pipeline.model.clock import utc_now
-from pipeline.model.errors import ThapCanhError
+from pipeline.model.errors import FaultsError, ThapCanhError
 from pipeline.settings.values import MirrorSettings
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.state import State
@@ -26,6 +26,7 @@ from pipeline.tickets.mirrors.make import check_settings, make
 from pipeline.tickets.outbox import forget, know_mirrors, standings
 from pipeline.tickets.outbox_courier import Courier
 
+SETTINGS_ALARM: Final = "mirrors"
 LATE: Final = timedelta(minutes=15)
 MANY: Final = 10_000
 LOOKED_AT: Final = timedelta(seconds=30)
@@ -42,6 +43,10 @@ class MirrorThread:
         self._read: datetime | None = None
         self._judged: datetime | None = None
         self._kept: datetime | None = None
+
+    @property
+    def name(self) -> str:
+        return self._courier.name
 
     def run(self, stop: threading.Event, clock: Callable[[], datetime] = utc_now) -> None:
         while not stop.is_set():
@@ -146,22 +151,32 @@ def actor(mirror: str, change: Change) -> str:
 
 
 class Post:
-    """The threads of all mirrors. Raises FaultsError where the settings cannot be used."""
+    """The threads of all mirrors. One that its settings do not let be made raises an alarm and waits for the
+    next start, its rows with it: tickets are grouped, and the other mirrors go on."""
 
-    def __init__(self, state: State, settings: MirrorSettings, *, console: str) -> None:
-        check_settings(settings)
+    def __init__(
+        self, state: State, settings: MirrorSettings, *, console: str, now: datetime
+    ) -> None:
+        self.threads: list[MirrorThread] = []
+        try:
+            check_settings(settings)
+        except FaultsError as faults:
+            raise_alarm(state, SETTINGS_ALARM, f"no mirror is sent to: {faults}", now=now)
+            return
+        close_alarm(state, SETTINGS_ALARM, now=now)
         know_mirrors(state, settings)
-        self._threads = [
-            MirrorThread(
-                state,
-                Courier(state, one, settings, make(one, settings), console=console),
-                settings,
-            )
-            for one in settings.systems
-        ]
+        for one in settings.systems:
+            try:
+                mirror = make(one, settings)
+            except ThapCanhError as fault:
+                why = f"the mirror {one.name} is not sent to: {fault}; then start the role again"
+                raise_alarm(state, f"mirror:{one.name}", why, now=now)
+                continue
+            courier = Courier(state, one, settings, mirror, console=console)
+            self.threads.append(MirrorThread(state, courier, settings))
 
     def start(self, stop: threading.Event) -> None:
-        for number, one in enumerate(self._threads):
+        for number, one in enumerate(self.threads):
             threading.Thread(
                 target=one.run, args=(stop,), name=f"mirror {number}", daemon=True
             ).start()

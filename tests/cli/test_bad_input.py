@@ -201,7 +201,7 @@ def test_a_parquet_file_cut_short_stops_detection_in_words_and_the_gap_is_shown(
         "the detection run failed",
         file.name,
         "is damaged",
-        "restore the file from a backup",
+        "thapcanh store verify",
     ):
         assert part in said
     runs = home.answer("run", "list")["items"]

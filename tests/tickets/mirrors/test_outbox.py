@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from pipeline.tickets.mirrors.make import make
 from pipeline.tickets.mirrors.webhook import sign, verify
 from pipeline.tickets.outbox import dead_rows, know_mirrors, replay
 from pipeline.tickets.outbox_courier import Courier
-from pipeline.tickets.outbox_post import judge
+from pipeline.tickets.outbox_post import Post, judge
 
 
 @pytest.fixture
@@ -153,3 +154,29 @@ def test_a_signature_holds_for_its_body_its_time_and_five_minutes() -> None:
         verify("t", "1000", good, b"{}", now=1_000),
         verify("s", "x", good, b"{}", now=1_000),
     ] == [False] * 5
+
+
+def test_a_mirror_that_cannot_be_made_is_an_alarm_and_the_others_go_on(
+    state: State, server: Server
+) -> None:
+    one = system("request_tracker", server.url)
+    lost = replace(one, name="lost", password="env:NOT_SET")
+    settings = MirrorSettings(systems=(lost, one), hosts=("127.0.0.1",))
+    post = Post(state, settings, console="", now=NOW)
+    assert [thread.name for thread in post.threads] == ["m"]
+    (alarm,) = open_alarms(state)
+    assert alarm.key == "mirror:lost"
+    assert "NOT_SET" in alarm.message
+    take(state, [Given("f1")])
+    with state.read() as session:  # what it is to be told waits for it
+        assert set(session.scalars(sa.select(Outbox.mirror))) == {"lost", "m"}
+
+
+def test_settings_that_nobody_can_use_are_an_alarm_and_stop_no_tickets(state: State) -> None:
+    wrong = replace(system("request_tracker", "http://192.0.2.1"), name="Not A Name")
+    assert Post(state, MirrorSettings(systems=(wrong,)), console="", now=NOW).threads == []
+    (alarm,) = open_alarms(state)
+    assert alarm.key == "mirrors"
+    assert "this is no name of a mirror" in alarm.message
+    Post(state, MirrorSettings(), console="", now=NOW)
+    assert open_alarms(state) == []
