@@ -17,6 +17,7 @@ from pipeline.model.errors import UsageError
 from pipeline.model.scope import Scope
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketTag
+from pipeline.tickets.entities import entity_key
 
 
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +79,11 @@ def _of_content(filters: Filters) -> list[sa.ColumnElement[bool]]:
             TicketFinding.ticket == Ticket.id, TicketFinding.rule == filters.rule
         )
         where.append(sa.or_(Ticket.rule == filters.rule, held))
-    for column, value in ((Ticket.agency, filters.agency), (Ticket.entity, filters.entity)):
-        if value:
-            where.append(column == value)
+    if filters.agency:
+        where.append(Ticket.agency == filters.agency)
+    if filters.entity:  # however its case is written; a health ticket's is its source's id
+        key = entity_key(filters.entity, "")
+        where.append(sa.or_(Ticket.entity_key == key, Ticket.entity == filters.entity))
     if filters.tag:
         where.append(sa.exists().where(TicketTag.ticket == Ticket.id, TicketTag.tag == filters.tag))
     where += [

@@ -58,6 +58,7 @@ def test_filters_leave_what_they_say(state: State, detect: Flow) -> None:
     assert numbers(state, severity="high", status="") == [2, 1]
     assert numbers(state, at_least="critical") == [3]
     assert numbers(state, agency="ward-2", status="") == [2]
+    assert numbers(state, entity="MÁY-CHỦ") == [1]
     assert numbers(state, entity="pc-3") == [3]
     assert numbers(state, words="mimi pc_", status="") == [2]
     assert numbers(state, words="%") == []
