@@ -249,16 +249,14 @@ class StreamConnection(asyncio.Protocol):
         moment, source, size = now(), self.identity.source, sum(map(len, records))
         self.tally.take(len(records), size, moment)
         peer, session = self.peer, self.session
-        if self.assembled_by == AUDIT:
-            self.hand += [
-                Draft(source, moment, body, audit_identity(body), peer, "", session)
-                for body in records
-            ]
-        else:
-            wait = self.intake.rates.take(source, len(records), time.monotonic())
+        wait = self.intake.rates.take(source, len(records), time.monotonic())
         if wait:
             self._slow_down(wait)
-        self.hand += [Draft(source, moment, body, b"", peer, "", session) for body in records]
+        audit = self.assembled_by == AUDIT
+        self.hand += [
+            Draft(source, moment, body, audit_identity(body) if audit else b"", peer, "", session)
+            for body in records
+        ]
         self._hand_bytes += size
         if self._hand_bytes > HIGH_WATER:
             self.hold_up("hand", on=True)
