@@ -31,7 +31,7 @@ from collectors.receivers.replay import Tails
 from collectors.receivers.rest_poll import RestPoll
 from collectors.receivers.syslog_tcp import SyslogTcp
 from collectors.receivers.syslog_udp import SyslogUdp
-from collectors.spool import SpoolDamagedError, SpoolLimits, SpoolReader, SpoolWriter
+from collectors.spool import SpoolLimits, SpoolReader, SpoolWriter
 from collectors.spool.segments import node_folder
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.records import RawRecord
@@ -239,17 +239,7 @@ def _keep_in_touch(
 def _newest(root: Path, node: str, last: int) -> Iterator[RawRecord]:
     """The last records of the spool, as far as they can be read."""
     with SpoolReader(root, node) as reader:
-        after = max(reader.first() - 1, last - _TAIL_RECORDS)
-        while after < last:
-            try:
-                records = reader.read(after, 10_000)
-            except SpoolDamagedError as error:
-                after = error.last
-                continue
-            if not records:
-                return
-            yield from records
-            after = records[-1].sequence
+        yield from reader.readable(last - _TAIL_RECORDS)
 
 
 def _push_back(root: Path) -> str:

@@ -17,7 +17,7 @@ from collectors.receivers.assembly import AUDIT
 from collectors.receivers.directory import SourceIdentity
 from collectors.receivers.file_worker import FileWorker
 from collectors.receivers.intake import Intake, now
-from collectors.spool import Draft, SpoolDamagedError, SpoolReader
+from collectors.spool import Draft, SpoolReader
 from collectors.tail import scan
 from collectors.tail.follower import Piece, Ways
 from collectors.tail.known import Entries
@@ -113,17 +113,5 @@ class FileTail(FileWorker):
 
     def _spooled(self, after: int, source: str) -> list[RawRecord]:
         """Ours after a sequence, as far as they can be read. Bodies are needed for their length alone."""
-        found: list[RawRecord] = []
         with SpoolReader(self.folder.parent, self.folder.name) as reader:
-            after, last = max(after, reader.first() - 1), reader.durable()
-            while after < last:
-                try:
-                    records = reader.read(after, 10_000)
-                except SpoolDamagedError as error:
-                    after = error.last
-                    continue
-                if not records:
-                    break
-                found += [one for one in records if one.source == source and one.identity]
-                after = records[-1].sequence
-        return found
+            return [r for r in reader.readable(after) if r.source == source and r.identity]

@@ -7,6 +7,7 @@ given only when its CRC is right; what cannot be read is named (`SpoolDamagedErr
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
 
@@ -16,6 +17,7 @@ from collectors.spool.scan import Scan
 from pipeline.model.records import RawRecord
 
 READ_BYTES: Final = 64 << 20
+READABLE_AT_ONCE: Final = 10_000
 
 
 class SpoolReader:
@@ -62,6 +64,20 @@ class SpoolReader:
             if max_bytes <= 0:
                 break
         return out
+
+    def readable(self, after: int) -> Iterator[RawRecord]:
+        """What is durable behind `after`, without what is gone or damaged: for looking back, not for settling."""
+        after, last = max(after, self.first() - 1), self.durable()
+        while after < last:
+            try:
+                records = self.read(after, READABLE_AT_ONCE)
+            except SpoolDamagedError as error:
+                after = error.last
+                continue
+            if not records:
+                return
+            yield from records
+            after = records[-1].sequence
 
     def release(self, upto: int, *, retain: float = 900, now: float | None = None) -> list[Path]:
         """Delete the sealed segments that are settled up to `upto` and older than `retain` seconds.

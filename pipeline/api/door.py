@@ -21,6 +21,7 @@ from pipeline.access import sessions, tokens
 from pipeline.access.hashing import same
 from pipeline.access.limiter import Limiter
 from pipeline.access.permissions import require
+from pipeline.api.body import read_body
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
@@ -178,7 +179,7 @@ class Fence:
         if scope["method"] in READS:
             await self.app(scope, receive, dressed)
             return
-        body = await _read(receive)
+        body = await read_body(receive, MAX_BODY)
         if body is None:
             refusal = self.refuse(413, f"a body has up to {MAX_BODY:,} bytes")
             await refusal(scope, receive, dressed)
@@ -197,14 +198,3 @@ class Fence:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, replay, dressed)
-
-
-async def _read(receive: Receive) -> bytes | None:
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if len(body) > MAX_BODY:
-            return None
-        if not message.get("more_body", False):
-            return body

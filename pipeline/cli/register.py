@@ -262,7 +262,8 @@ def source_list(
 def source_show(which: WhichSource, home: Home = None, as_json: Json = False) -> None:
     """One source: health, counts, keys, addresses, and its newest dead letters."""
     from pipeline.sources.health import letters, source_line
-    from pipeline.sources.register import get_source, means_of
+    from pipeline.sources.register import get_source
+    from pipeline.sources.senders import means_of
 
     with opened(home) as here:
         now = utc_now()
@@ -292,10 +293,10 @@ def source_show(which: WhichSource, home: Home = None, as_json: Json = False) ->
 @source.command("key")
 def source_key(which: WhichSource, home: Home = None, as_json: Json = False) -> None:
     """A further key for a source, shown once; the old ones go on until revoked."""
-    from pipeline.sources import register
+    from pipeline.sources import senders
 
     with opened(home) as here:
-        key = register.new_source_key(here.state, OPERATOR, which, now=utc_now())
+        key = senders.new_source_key(here.state, OPERATOR, which, now=utc_now())
         show_one({"source": which, "key": key}, as_json=as_json)
 
 
@@ -311,15 +312,15 @@ def source_revoke(
     as_json: Json = False,
 ) -> None:
     """Revoke a key by its public id, or a certificate by its name, at once."""
-    from pipeline.sources import register
+    from pipeline.sources import senders
 
     with opened(home) as here:
         if key.lower().startswith(("sha256", "sha-256", "san:")):
-            name = register.revoke_certificate(here.state, OPERATOR, key, now=utc_now())
+            name = senders.revoke_certificate(here.state, OPERATOR, key, now=utc_now())
             show_one({"certificate": name, "state": "revoked"}, as_json=as_json)
             return
         key = key.partition(":")[0]  # whoever pastes the whole key means it too
-        register.revoke_source_key(here.state, OPERATOR, key, now=utc_now())
+        senders.revoke_source_key(here.state, OPERATOR, key, now=utc_now())
     show_one({"key": key, "state": "revoked"}, as_json=as_json)
 
 
@@ -333,10 +334,10 @@ def source_certificate(
     as_json: Json = False,
 ) -> None:
     """Know a source by a client certificate, on listeners with a client_ca; several may hold at a time."""
-    from pipeline.sources import register
+    from pipeline.sources import senders
 
     with opened(home) as here:
-        name = register.add_certificate(here.state, OPERATOR, which, certificate, now=utc_now())
+        name = senders.add_certificate(here.state, OPERATOR, which, certificate, now=utc_now())
     show_one({"source": which, "certificate": name}, as_json=as_json)
 
 
@@ -345,10 +346,10 @@ def source_knocks(
     limit: Limit = 200, after: After = None, home: Home = None, as_json: Json = False
 ) -> None:
     """Senders that nobody knows: refused, counted, and waiting to be admitted."""
-    from pipeline.sources import register
+    from pipeline.sources import senders
 
     with opened(home) as here:
-        rows = register.list_knocks(here.state, OPERATOR)
+        rows = senders.list_knocks(here.state, OPERATOR)
     names = ("id", "listener", "address", "first", "last", "count")
     items = [{name: getattr(row, name) for name in names} for row in rows]
     page, following = page_of([{**one, "id": str(one["id"])} for one in items], limit, after)
@@ -363,10 +364,10 @@ def source_admit(
     as_json: Json = False,
 ) -> None:
     """Take an unknown sender for a source from now on, by its address or its certificate."""
-    from pipeline.sources import register
+    from pipeline.sources import senders
 
     with opened(home) as here:
-        known_by = register.admit_knock(here.state, OPERATOR, knock, which, now=utc_now())
+        known_by = senders.admit_knock(here.state, OPERATOR, knock, which, now=utc_now())
     show_one({"source": which, "known_by": known_by}, as_json=as_json)
 
 

@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from pipeline.api.body import read_body
+
 MAX_BODY: Final = 65_536
 UPLOADS: Final = re.compile(r"/tickets/[^/]+/comment")
 """Addresses whose forms may carry files."""
@@ -60,7 +62,7 @@ class Guard:
         if scope["method"] == "POST" and _kind(headers) != _FORM:
             await self.app(scope, receive, send_guarded)
             return
-        body = await _read(receive) if scope["method"] not in ("GET", "HEAD") else b""
+        body = await read_body(receive, MAX_BODY) if scope["method"] not in ("GET", "HEAD") else b""
         if body is None:
             await PlainTextResponse("the form is too large", 413)(scope, receive, send_guarded)
             return
@@ -102,15 +104,3 @@ class Guard:
 
 def _kind(headers: Headers) -> str:
     return headers.get("content-type", _FORM).partition(";")[0].strip().lower()
-
-
-async def _read(receive: Receive) -> bytes | None:
-    """The whole body, or None if it is larger than a form of ours can be."""
-    body = b""
-    while True:
-        message = await receive()
-        body += bytes(message.get("body", b""))
-        if len(body) > MAX_BODY:
-            return None
-        if not message.get("more_body", False):
-            return body

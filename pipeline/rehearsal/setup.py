@@ -20,7 +20,8 @@ from pipeline.model.errors import ConflictError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.rehearsal import cast
 from pipeline.rehearsal.script import Script
-from pipeline.sources.register import add_agency, add_source, new_source_key
+from pipeline.sources.register import add_agency, add_source
+from pipeline.sources.senders import new_source_key
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import Agency, Source

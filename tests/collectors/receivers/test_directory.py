@@ -15,7 +15,7 @@ from collectors.receivers.registered import RegisteredDirectory, RegisterReport
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ConflictError, NotFoundError
 from pipeline.model.scope import OPERATOR
-from pipeline.sources.register import (
+from pipeline.sources.senders import (
     add_certificate,
     admit_knock,
     list_knocks,
@@ -201,6 +201,18 @@ def test_a_knock_is_admitted_by_its_address_or_its_certificate(state: State) -> 
     assert directory.by_certificate([fingerprint]) == SourceIdentity("web", "q1", "nginx")
     with pytest.raises(NotFoundError):
         admit_knock(state, OPERATOR, other.id, "fw", now=utc_now())
+
+
+def test_an_address_that_another_source_has_is_not_admitted_twice(state: State) -> None:
+    for source in ("fw", "web"):  # the collector may report what was admitted a moment ago
+        RegisterReport(state, "n1").save([], [Knock("udp", "9.9.9.9", 1, 2, 3)])
+        (knock,) = list_knocks(state, OPERATOR)
+        if source == "fw":
+            admit_knock(state, OPERATOR, knock.id, source, now=utc_now())
+    with pytest.raises(ConflictError, match="another source's"):
+        admit_knock(state, OPERATOR, knock.id, "web", now=utc_now())
+    assert admit_knock(state, OPERATOR, knock.id, "fw", now=utc_now()) == "udp=9.9.9.9/32"
+    assert list_knocks(state, OPERATOR) == []
 
 
 def test_old_and_new_key_hold_together_until_the_old_one_is_revoked(state: State) -> None:
