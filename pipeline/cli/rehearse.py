@@ -56,9 +56,13 @@ def rehearse(
             show_one(dataclasses.asdict(clean_drill(here)), as_json=as_json)
             return
         script = choose_script(here, seed, _moment(start), records)
-        played = play_drill(here, script, stop, _report, seconds=seconds, beside_real=beside_real)
+        played = play_drill(
+            here, script, stop, _report, seconds=seconds, beside_real=beside_real, tell=_tell
+        )
         told = (
-            wait_for_tickets(here, script, seconds=60, stop=stop) if check and played.done else []
+            wait_for_tickets(here, script, seconds=60, stop=stop, tell=_tell)
+            if check and played.done
+            else []
         )
         if told and not stop.is_set():
             raise RefusedError(
@@ -75,6 +79,11 @@ def _report(done: Played) -> None:
         end = "\n" if done.done else ""
         sys.stderr.write(f"\rrehearsal: {done.lines:,} / {done.total:,} lines{end}")
         sys.stderr.flush()
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"rehearsal: {line}\n")
+    sys.stderr.flush()
 
 
 def _moment(text: str) -> datetime | None:

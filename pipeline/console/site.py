@@ -6,6 +6,7 @@ fence knows JSON.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
@@ -23,9 +24,11 @@ from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
 
+logger = logging.getLogger("thapcanh.console")
+
 
 class Site:
-    """An ASGI application of two. The interface is made when it is first asked for, or by `warm`: its libraries take
+    """An ASGI application of two. The interface is made when it is first asked for, or by `keep_warm`: its libraries take
     a second to load, for which the pages do not wait."""
 
     def __init__(self, pages: Starlette, make_api: Callable[[], ASGIApp]) -> None:
@@ -39,10 +42,17 @@ class Site:
                 self._api = self._make()
             return self._api
 
-    def warm(self) -> None:
-        """What would keep the first visitor waiting: thousands of rules are judged, libraries loaded."""
-        self.pages.state.rules()
+    def keep_warm(self, stop: threading.Event, every: float = 5.0) -> None:
+        """What would keep the first visitor waiting is done before they come, until `stop`: libraries are
+        loaded, and thousands of rules are judged again when an import has changed them (`every` seconds)."""
         self.api()
+        while True:
+            try:
+                self.pages.state.rules()
+            except Exception as error:  # noqa: BLE001 - the visitor's own request tells it; this goes on
+                logger.warning("the rules could not be judged ahead: %s", type(error).__name__)
+            if stop.wait(every):
+                return
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope.get("path", "")

@@ -210,9 +210,7 @@ def _of_revisions(
     wanted, found = sorted(set(revisions)), dict[str, str]()
     for start in range(0, len(wanted), 500):
         part = RuleRevision.revision.in_(wanted[start : start + 500])
-        found |= dict(
-            session.execute(sa.select(RuleRevision.revision, column).where(part)).tuples().all()
-        )
+        found |= dict(session.execute(sa.select(RuleRevision.revision, column).where(part)).all())
     return found
 
 

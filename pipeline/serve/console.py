@@ -36,7 +36,7 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
         here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url,
         per_minute=settings.api_per_minute, cache=here.settings.cache,
     )  # fmt: skip
-    threading.Thread(target=app.warm, name="warm", daemon=True).start()
+    threading.Thread(target=app.keep_warm, args=(stop,), name="warm", daemon=True).start()
     server = uvicorn.Server(
         uvicorn.Config(
             app,

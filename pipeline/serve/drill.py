@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -61,9 +62,10 @@ def play_drill(
     *,
     seconds: float = DAY_IN_SECONDS,
     beside_real: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> Played:
-    """ConflictError in a home with real agencies (unless told), or in the middle of another script;
-    ServiceAwayError where no receiver comes up."""
+    """`tell` hears a line when the receivers have to be waited for. ConflictError in a home with real
+    agencies (unless told), or in the middle of another script; ServiceAwayError where no receiver comes up."""
     folder = drill_folder(here)
     folder.mkdir(exist_ok=True, mode=0o700)
     keys = set_stage(
@@ -71,6 +73,11 @@ def play_drill(
         now=utc_now(), beside_real=beside_real,
     )  # fmt: skip
     targets = _targets(here, keys)
+    if not is_held(here.settings.run, "collect"):
+        tell(
+            f"nothing collects in {here.settings.home} yet; waiting up to {PATIENCE:.0f} s for it"
+            " (start it: thapcanh serve)"
+        )
     with contextlib.suppress(
         StoppedError
     ):  # then play returns at once, with what was played before

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 
 from pipeline.rehearsal.expected import tickets
 from pipeline.rehearsal.script import Script
@@ -12,12 +13,21 @@ from pipeline.serve.installation import Installation
 
 
 def wait_for_tickets(
-    here: Installation, script: Script, *, seconds: float, stop: threading.Event
+    here: Installation,
+    script: Script,
+    *,
+    seconds: float,
+    stop: threading.Event,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
-    """The differences that are left when they are gone or the time is up; one line each."""
+    """The differences that are left when they are gone or the time is up; one line each. `tell` hears how
+    many are left whenever that changes."""
     wanted = tickets(script)
-    limit = time.monotonic() + seconds
+    limit, told = time.monotonic() + seconds, 0
     while True:
         found = differences(seen_tickets(here.state, here.store), wanted)
+        if found and len(found) != told:
+            tell(f"waiting for the script's tickets: {len(found)} differences left")
+            told = len(found)
         if not found or time.monotonic() > limit or stop.wait(1.0):
             return found

@@ -187,7 +187,7 @@ def _standing(session: Session, name: str) -> Standing:
     counted = (
         sa.select(Outbox.state, sa.func.count()).where(Outbox.mirror == name).group_by(Outbox.state)
     )
-    found: dict[str, int] = dict(session.execute(counted).tuples().all())
+    found: dict[str, int] = dict(session.execute(counted).all())
     oldest = session.scalar(
         sa.select(sa.func.min(Outbox.made)).where(Outbox.mirror == name, Outbox.state.in_(OPEN))
     )

@@ -126,7 +126,7 @@ def take_changes(state: State, courier: Courier, now: datetime) -> int:
             .order_by(Ticket.closed.is_not(None), Ticket.changed.desc())
             .limit(POLLED)
         )
-        tickets: dict[str, str] = dict(session.execute(open_ones).tuples().all())
+        tickets: dict[str, str] = dict(session.execute(open_ones).all())
     found = courier.mirror.changes(cursor, list(tickets))
     taken = 0
     with state.begin() as session:

@@ -172,13 +172,15 @@ def one_rule(
 def titles(state: State, actor: Actor, ids: Collection[str]) -> dict[str, str]:
     """Of those rules that there are."""
     require(actor, "rule.read", None)
-    query = (
-        select(RuleRow.id, RuleRevision.title)
-        .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
-        .where(RuleRow.id.in_(sorted(set(ids))[:2_000]))
+    query = select(RuleRow.id, RuleRevision.title).join(
+        RuleRevision, RuleRevision.revision == RuleRow.revision
     )
+    wanted, found = sorted(set(ids)), dict[str, str]()
     with state.read() as db:
-        return dict(db.execute(query).tuples().all())
+        for start in range(0, len(wanted), 500):
+            part = query.where(RuleRow.id.in_(wanted[start : start + 500]))
+            found |= dict(db.execute(part).all())
+    return found
 
 
 def full_id(state: State, actor: Actor, ref: str) -> str:
