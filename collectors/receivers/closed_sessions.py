@@ -1,8 +1,9 @@
-"""Which RELP sessions were closed in order, for the collector that comes after this one.
+"""How RELP sessions ended, for the collector that comes after this one.
 
-In: a session's number before its close is answered. Out: the numbers of the newest. A file ``closed_sessions``
-in the node's folder, eight bytes a number, little-endian, appended. It is not synced: after a power cut
-it may lack the last ones, and then a record that equals the last one of such a session may pass for a replay.
+In: a session's number before its close is answered, or the same with `replay.TOLD`. Out: the newest of them. A
+file ``closed_sessions`` in the node's folder, eight bytes a number, little-endian, appended. It is not synced: after
+a power cut it may lack the last ones, and then a record that equals the last one of such a session may pass for a
+replay.
 """
 
 from __future__ import annotations

@@ -169,7 +169,10 @@ class _Session(StreamConnection):
             asked = self._probed.setdefault(tail, time.monotonic())
             owner.probe()
             if time.monotonic() - asked > ALIVE and self._match:
-                self._match.exclude(tail)
+                if owner.last > asked or self._match.proves_nothing(*found):
+                    self._match.exclude(tail)
+                elif owner.transport:  # a proxy holds it open; the client is here
+                    owner.transport.abort()
             return True
         return tail.pending > 0
 
@@ -250,7 +253,7 @@ class _Session(StreamConnection):
     # The end.
 
     def eof_received(self) -> bool:
-        """What was received is still stored and answered; a client that saw all answers is done."""
+        """What was received is still stored and answered. Who saw all answers may be a proxy (rule 1)."""
         if self._ending is None:
             self._ending = asyncio.get_running_loop().create_task(self._end_of_stream())
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is None
@@ -266,7 +269,8 @@ class _Session(StreamConnection):
         while not self.lost.is_set() and time.monotonic() < deadline:
             if self._all_read():
                 if tail is not None and not tail.unacknowledged:
-                    self._forget(tail)
+                    with contextlib.suppress(OSError):  # of the note of it: a full disk
+                        self.intake.tails.tell(tail)
                 break
             await asyncio.sleep(0.01)
         if self.transport:
@@ -322,7 +326,7 @@ class _Session(StreamConnection):
         tail = self._tail
         if tail is not None and self.identity is not None and tail.owner is self:
             if tail.hashes:
-                self.intake.tails.end(self.identity.source, self.peer, tail)
+                self.intake.tails.end(self.identity.source, self.peer, tail, told=tail.told)
             else:
                 self.intake.tails.forget(self.identity.source, self.peer, tail)
 

@@ -5,9 +5,13 @@ before anything new. What was stored, but whose acknowledgement did not reach th
 hashes of records, in order. Out: how many of a new session's first records are stored already. Pure.
 
 For each source and address the *tail* of each session is kept: its last `KEPT` records (so a client's window
-may be that large), in memory, and after a restart from the end of the spool. The rule:
+may be that large), of 8 ended sessions each and 2,000 in all, however long ago; after a restart those are
+known whose records are among the newest of the spool. The rule:
 
-1. A session that the client closed in order has no tail: nothing of it will be sent again.
+1. A session that the client ended with ``close`` has no tail: nothing of it will be sent again. Nothing
+   less will do. That the other end confirmed every byte of our answers, and ended the connection in order,
+   says that its kernel had them: it may be a proxy's, whose way to the client was broken. By the protocol
+   a session without ``close`` is broken, and its client sends again what it has no answer to.
 2. A new session's first records are compared with all tails. They are a replay when they fit a stretch of
    a tail *up to its end*, in order, and the stretch holds all that was surely not acknowledged.
    While they fit a stretch and have not reached the end, they wait, unacknowledged.
@@ -17,8 +21,17 @@ may be that large), in memory, and after a restart from the end of the spool. Th
    twice, but none that was acknowledged is ever lost for being equal to another in such a run.
 5. A fit that stays incomplete and quiet for `QUIET` seconds is no replay. One that is cut off is forgotten,
    and comes again.
-6. A fit to the tail of a connection that looks alive waits until that one is found dead, and is new if it is
-   not: a client with several connections at a time may say the same on each.
+6. A fit to the tail of a connection that looks alive waits until that one is found dead. If it says nothing
+   for `ALIVE` seconds it is one that a proxy holds open, and is ended; if it speaks, its client has several
+   connections, and what fits is new.
+7. Where a client has probably its answers (the end was in order and all was confirmed: `told`; or its
+   connection looks alive) a stretch is a replay only if one of its lines came from
+   this sender there and nowhere else in what is kept. A line that a sender is known to repeat (a sign of life
+   without a time) proves nothing, and is rather stored twice than lost.
+
+What a genuine repeat must look like to be taken for a replay: a client that ends its session without
+``close`` and begins the next one with the very records that ended the last, at least one of them said only
+once before. It is then answered and counted as `repeated`, which the source's health shows.
 """
 
 from __future__ import annotations
@@ -33,13 +46,15 @@ from pipeline.model.records import RawRecord
 KEPT: Final = 1024
 QUIET: Final = 3.0
 ALIVE: Final = 6.0
+TOLD: Final = 1 << 40  # beside a session's number: what its end said
 _PER_SENDER: Final = 8
 _ENDED_AT_MOST: Final = 2000
 
 
 class Tail:
     """The last records of a session. The newest `unacknowledged` were never told to the client; of these
-    the newest `pending` are not on disk yet. `owner` is the session that adds to it, None if it ended."""
+    the newest `pending` are not on disk yet. `owner` is the session that adds to it, None if it ended; `told`:
+    it ended in order, and the other end's kernel had all answers."""
 
     def __init__(self, session: int) -> None:
         self.session = session
@@ -47,6 +62,7 @@ class Tail:
         self.unacknowledged = 0
         self.pending = 0
         self.owner: object | None = None
+        self.told = False
 
     def add(self, hashes: Iterable[int]) -> None:
         self.hashes.extend(hashes)
@@ -101,7 +117,17 @@ class Match:
         for shorter in sorted((n for n, t in fits if t is tail and n < length), reverse=True):
             if length - shorter <= shorter:
                 length = shorter
+        if tail.told and self.proves_nothing(tail, length):
+            return None
         return tail, length
+
+    def proves_nothing(self, tail: Tail, length: int) -> bool:
+        """Whether each of the tail's last `length` records came from this sender elsewhere too (rule 7)."""
+        if tail.unacknowledged:
+            return False
+        stretch, elsewhere = tail.hashes[-length:], set(tail.hashes[:-length])
+        elsewhere.update(*(one.hashes for one in self._sizes if one is not tail))
+        return elsewhere.issuperset(stretch)
 
     def _same(self, tail: Tail) -> bool:
         return len(tail.hashes) == self._sizes[tail]
@@ -123,9 +149,9 @@ def _frames(record: RawRecord) -> list[bytes]:
 class Tails:
     """All tails of a collector, by source and address; of ended sessions the newest 2,000 are kept."""
 
-    def __init__(self, note_closed: Callable[[int], None] | None = None) -> None:
-        """`note_closed` is told the session of each tail that is closed in order."""
-        self._note_closed = note_closed
+    def __init__(self, note_ended: Callable[[int], None] | None = None) -> None:
+        """`note_ended` is told the session of each tail that is closed; with `TOLD`, of each that ends so."""
+        self._note_ended = note_ended
         self._of: dict[tuple[str, str], list[Tail]] = {}
         self._ended: OrderedDict[int, tuple[tuple[str, str], Tail]] = OrderedDict()
 
@@ -140,12 +166,12 @@ class Tails:
 
     def take_over(self, tail: Tail, owner: object) -> None:
         """The tail goes on with another connection."""
-        tail.owner = owner
+        tail.owner, tail.told = owner, False
         self._ended.pop(id(tail), None)
 
-    def end(self, source: str, peer: str, tail: Tail) -> None:
+    def end(self, source: str, peer: str, tail: Tail, *, told: bool = False) -> None:
         """The connection is gone; the client may come again and send the tail's end."""
-        tail.owner = None
+        tail.owner, tail.told = None, told
         key = (source, peer)
         self._ended[id(tail)] = (key, tail)
         ended = [one for one in self._of.get(key, ()) if one.owner is None]
@@ -155,11 +181,17 @@ class Tails:
             (source, peer), old = next(iter(self._ended.values()))
             self.forget(source, peer, old)
 
+    def tell(self, tail: Tail) -> None:
+        """It ended in order, and the other end has all answers. Raises OSError when it cannot be noted."""
+        tail.told = True
+        if tail.hashes and self._note_ended is not None:
+            self._note_ended(tail.session | TOLD)
+
     def close(self, source: str, peer: str, tail: Tail) -> None:
         """The client closed the session in order, and has all its acknowledgements."""
         self.forget(source, peer, tail)
-        if tail.hashes and self._note_closed is not None:
-            self._note_closed(tail.session)
+        if tail.hashes and self._note_ended is not None:
+            self._note_ended(tail.session)
 
     def forget(self, source: str, peer: str, tail: Tail) -> None:
         """It is compared with no session any more."""
@@ -170,11 +202,11 @@ class Tails:
         else:
             self._of.pop((source, peer), None)
 
-    def recover(self, records: Iterable[RawRecord], closed: frozenset[int] = frozenset()) -> None:
-        """From the end of the spool, at start; sessions that were `closed` in order are left out."""
+    def recover(self, records: Iterable[RawRecord], ended: frozenset[int] = frozenset()) -> None:
+        """From the end of the spool, at start; `ended` is what `note_ended` was told: those closed are left out."""
         found: OrderedDict[tuple[str, str, int], Tail] = OrderedDict()
         for record in records:
-            if record.session and record.session not in closed:
+            if record.session and record.session not in ended:
                 key = (record.source, record.peer, record.session)
                 tail = found.get(key)
                 if tail is None:
@@ -183,4 +215,4 @@ class Tails:
                 found.move_to_end(key)
         for (source, peer, _), tail in found.items():
             self._of.setdefault((source, peer), []).append(tail)
-            self.end(source, peer, tail)
+            self.end(source, peer, tail, told=tail.session | TOLD in ended)

@@ -1,8 +1,9 @@
 """A TCP proxy that misbehaves as networks do: it delays, cuts in the middle, resets, goes silent, sends again.
 
 In: connections to its own port, and what to do with them, one plan after another. Out: the same bytes to the target,
-until the plan says otherwise. ``half``: the target's answers are swallowed from some byte on, and the connection is
-left open. ``duplicate``: the first bytes that one connection carried are sent once more on another.
+until the plan says otherwise. ``half``: the target's answers are swallowed, and the connection is left open. ``lost``:
+the same, and after some bytes both ends are ended in order. ``duplicate``: the first bytes that one connection carried
+are sent once more on another.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`after` bytes from the client something happens: reset, cut, half or duplicate; `delay` in seconds a piece."""
+    """`after` bytes from the client something happens: reset, cut, lost, half or duplicate; `delay` in seconds a piece."""
 
     what: str = ""
     after: int = 0
@@ -59,7 +60,7 @@ class FaultProxy:
             while data := await reader.read(4096):
                 await asyncio.sleep(plan.delay)
                 before, seen = len(seen), seen + data
-                if plan.what in {"reset", "cut"} and len(seen) >= plan.after:
+                if plan.what in {"reset", "cut", "lost"} and len(seen) >= plan.after:
                     target.write(data[: plan.after - before])
                     await target.drain()
                     await asyncio.sleep(0.05)
@@ -89,7 +90,7 @@ class FaultProxy:
         with contextlib.suppress(OSError):
             while data := await there.read(4096):
                 await asyncio.sleep(plan.delay)
-                if plan.what == "half":
+                if plan.what in {"half", "lost"}:
                     continue  # the client waits for what never comes
                 client.write(data)
                 await client.drain()

@@ -71,6 +71,16 @@ class RelpClient:
                 return True
         return False
 
+    def lose_answers(self, count: int) -> None:
+        """As if a proxy took the answers to `count` records and could not hand them on."""
+        assert self._socket is not None
+        self._socket.settimeout(10)
+        taken = b""
+        while taken.count(b" rsp 6 200 OK\n") < count:
+            data = self._socket.recv(65536)
+            assert data, taken
+            taken += data
+
     def settle(self, seconds: float = 10.0) -> None:
         """Until all is acknowledged; opens the session again as often as it is lost."""
         deadline = time.monotonic() + seconds

@@ -13,6 +13,7 @@ from support.collector import running, spooled, tally
 from support.relp import RelpClient, frame
 
 from collectors.collect import PUSH_BACK_NAME
+from collectors.receivers import relp
 from pipeline.settings.values import CollectSettings
 
 
@@ -132,7 +133,9 @@ def test_equal_records_are_stored_as_often_as_they_are_sent(tmp_path: Path) -> N
             client.send([b"<1>alive"] * 4)
             client.settle()
             client.close()
-        for _ in range(3):  # the client has seen its answers, and goes without a word
+        for _ in range(
+            3
+        ):  # and some that the client leaves without a word: the line is known to repeat
             client = RelpClient(collector.ports["relp"])
             client.open()
             client.send([b"<1>alive"] * 4)
@@ -147,6 +150,69 @@ def test_equal_records_are_stored_as_often_as_they_are_sent(tmp_path: Path) -> N
             client.settle()
         assert tally(collector, "relp", "q1-fw")["repeated"] == 0
     assert bodies(tmp_path) == [b"<1>alive"] * 26
+
+
+@pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
+def test_what_a_proxy_was_told_before_it_ended_the_session_in_order_is_stored_once_when_it_comes_again(
+    tmp_path: Path, restarted: bool
+) -> None:
+    records = [b"<1>%d" % i for i in range(50)]
+    with running(tmp_path) as collector:
+        client = RelpClient(collector.ports["relp"])
+        client.open()
+        client.send(records)
+        client.lose_answers(50)
+        client.cut()
+        if not restarted:
+            client.open()
+            client.send([b"<1>new", b"<1>49"])
+            client.settle()
+            assert tally(collector, "relp", "q1-fw")["repeated"] == 50
+    if restarted:
+        with running(tmp_path) as collector:
+            client.port = collector.ports["relp"]
+            client.open()
+            client.send([b"<1>new", b"<1>49"])
+            client.settle()
+            assert tally(collector, "relp", "q1-fw")["repeated"] == 50
+    assert bodies(tmp_path) == [*records, b"<1>new", b"<1>49"]
+
+
+def test_what_comes_again_while_a_proxy_holds_the_lost_session_open_is_stored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relp, "ALIVE", 0.3)
+    records = [b"<1>%d" % i for i in range(50)]
+    with running(tmp_path) as collector:
+        client = RelpClient(collector.ports["relp"])
+        client.open()
+        client.send(records)
+        client.lose_answers(50)
+        held, client._socket = client._socket, None
+        client.open()
+        client.send([b"<1>new"])
+        client.settle()
+        assert held is not None
+        held.close()
+    assert bodies(tmp_path) == [*records, b"<1>new"]
+
+
+def test_a_second_session_that_begins_with_the_other_ones_last_record_is_new_if_that_one_speaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relp, "ALIVE", 0.5)
+    with running(tmp_path) as collector:
+        first, second = (RelpClient(collector.ports["relp"]) for _ in range(2))
+        first.open()
+        first.send([b"<1>before", b"<1>alive"])
+        first.settle()
+        second.open()
+        second.send([b"<1>alive"])
+        time.sleep(0.2)
+        first.send([b"<1>after"])
+        second.settle()
+        first.settle()
+    assert sorted(bodies(tmp_path)) == [b"<1>after", b"<1>alive", b"<1>alive", b"<1>before"]
 
 
 def test_equal_records_whose_session_was_cut_before_any_answer_are_stored_once(

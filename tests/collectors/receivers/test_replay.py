@@ -61,6 +61,30 @@ def test_a_replay_holds_all_that_was_surely_not_acknowledged() -> None:
     assert replayed("abcdef", "cdef", unacknowledged=3) == 4
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "stored", "sent", "length", "why"),
+    [
+        ("", "abcdef", "defgh", 3, "the client may not have its answers, whoever has"),
+        ("", "x", "x", 1, "said once before: a replay of it"),
+        ("x", "x", "x", 0, "said in another session too: a line that repeats"),
+        ("", "xxxxx", "xxxxx", 0, "said again and again: rather stored twice than lost"),
+        ("", "xabx", "x", 0, "said earlier in the session"),
+        ("", "xabx", "bx", 2, "but not what came before it"),
+        ("ab", "cab", "cab", 3, "one of its lines was never said elsewhere"),
+    ],
+)
+def test_where_the_answers_were_taken_a_line_that_repeats_is_no_replay(
+    elsewhere: str, stored: str, sent: str, length: int, why: str
+) -> None:
+    told = tail(stored)
+    told.told = True
+    match = Match([tail(elsewhere), told] if elsewhere else [told])
+    for letter in sent.encode():
+        match.feed(hash(letter))
+    found = match.replayed()
+    assert (found[1] if found else 0) == length, why
+
+
 def test_any_suffix_of_distinct_records_is_recognised_at_its_last_record() -> None:
     chooser = random.Random(7)
     for _ in range(200):
@@ -97,7 +121,7 @@ def test_tails_are_recovered_from_the_spool_by_session_without_those_closed_in_o
             record(b"a1", 1), record(b"b1", 2), record(b"a2", 1), record(b"udp", 0),
             record(b"c1", 3), record(b"d1", 4, "other"),
         ],
-        closed=frozenset({3}),
+        ended=frozenset({3}),
     )  # fmt: skip
     found = {t.session: list(t.hashes) for t in tails.of("s", "p")}
     assert found == {1: [hash(b"a1"), hash(b"a2")], 2: [hash(b"b1")]}
