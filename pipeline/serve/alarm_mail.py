@@ -11,14 +11,11 @@ both times; what was over for a day is news no more.
 from __future__ import annotations
 
 import logging
-import smtplib
-import ssl
 import threading
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from email.utils import format_datetime
 from typing import Final
 
 import sqlalchemy as sa
@@ -26,12 +23,11 @@ import sqlalchemy as sa
 from pipeline.model.clock import for_people
 from pipeline.model.errors import ServiceAwayError, ThapCanhError, UsageError
 from pipeline.model.ids import new_id
-from pipeline.settings.secrets import read_secret
+from pipeline.serve.mail import Rounds, headed, hold, pause, send
 from pipeline.settings.values import AlarmMail
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Alarm
 
-EVERY_SECONDS: Final = 2.0
 AT_ONCE: Final = 20
 OLD_NEWS: Final = timedelta(days=1)
 _LONGEST_WAIT: Final = 300
@@ -78,12 +74,10 @@ def letter(mail: AlarmMail, news: News) -> EmailMessage:
     """The mail of one alarm. Its Message-ID is the same whenever it is sent."""
     ended = news.closed is not None
     key = " ".join(news.key.split())
-    message = EmailMessage()
-    message["Subject"] = f"[Tháp Canh] {'Đã hết · Over' if ended else 'BÁO ĐỘNG · ALARM'}: {key}"
-    message["From"], message["To"] = mail.sender, ", ".join(mail.to)
-    message["Date"] = format_datetime(news.closed or news.opened)
-    message["Message-ID"] = f"<{news.id}.{news.what}@thapcanh>"
-    message["Auto-Submitted"] = "auto-generated"
+    message = headed(
+        mail, subject=f"{'Đã hết · Over' if ended else 'BÁO ĐỘNG · ALARM'}: {key}", to=", ".join(mail.to),
+        at=news.closed or news.opened, id_=f"{news.id}.{news.what}",
+    )  # fmt: skip
     lines = [
         "Cảnh báo đã hết." if ended else "Hệ thống Tháp Canh có sự cố.",
         "This alarm is over." if ended else "Something is wrong with Tháp Canh itself.",
@@ -99,39 +93,20 @@ def letter(mail: AlarmMail, news: News) -> EmailMessage:
     return message
 
 
-def send(mail: AlarmMail, message: EmailMessage) -> None:
-    """Hand it to the server. Raises OSError (smtplib's errors are such) or UsageError for the password."""
-    with smtplib.SMTP(mail.host, mail.port, timeout=mail.timeout) as server:
-        if mail.starttls:
-            server.starttls(context=ssl.create_default_context(cafile=mail.ca or None))
-        if mail.user:
-            server.login(mail.user, read_secret(mail.password, "alarms.mail.password"))
-        server.send_message(message)
-
-
 class AlarmPost:
     """Sends what is news. `look` may be called as often as one likes and never waits."""
 
     def __init__(self, state: State, mail: AlarmMail) -> None:
         check(mail)
         self._state, self._mail = state, mail
-        self._hold = timedelta(seconds=60 + 12 * mail.timeout)  # longer than one sending may take
-        self._due = 0.0
-        self._thread: threading.Thread | None = None
+        self._rounds = Rounds(mail, "alarm mail", self.send_all)
         self._lock = threading.Lock()
         self._own: dict[str, News] = {}  # what the state could not be told
         self._unsent: dict[str, tuple[News, int, float]] = {}
 
     def look(self, now: datetime) -> None:
         """Send what is news, in a thread of its own, unless the last one still sends."""
-        busy = self._thread is not None and self._thread.is_alive()
-        if not self._mail.host or busy or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + EVERY_SECONDS
-        self._thread = threading.Thread(
-            target=self.send_all, args=(now,), name="alarm mail", daemon=True
-        )
-        self._thread.start()
+        self._rounds.look(now)
 
     def tell(self, key: str, message: str, *, now: datetime) -> None:
         """Tell of `key` without the state: that it is so, or with an empty message that it is over."""
@@ -158,10 +133,14 @@ class AlarmPost:
                 if sent:
                     del self._unsent[key]
                 else:
-                    self._unsent[key] = (news, tries + 1, time.monotonic() + _wait(tries))
+                    self._unsent[key] = (
+                        news,
+                        tries + 1,
+                        time.monotonic() + _wait(tries).total_seconds(),
+                    )
         try:
             for _ in range(AT_ONCE):
-                news_ = claim(self._state, now, hold=self._hold)
+                news_ = claim(self._state, now, hold=hold(self._mail))
                 if news_ is None:
                     return
                 sent = self._try(news_)
@@ -181,8 +160,8 @@ class AlarmPost:
         return True
 
 
-def _wait(tries: int) -> int:
-    return min(_LONGEST_WAIT, 5 << min(tries, 10))
+def _wait(tries: int) -> timedelta:
+    return pause(tries, _LONGEST_WAIT)
 
 
 def claim(state: State, now: datetime, *, hold: timedelta) -> News | None:
@@ -211,5 +190,5 @@ def note(state: State, news: News, now: datetime, *, sent: bool) -> None:
         if sent:
             row.mailed, row.mail_due, row.mail_tries = news.what, None, 0
         else:
-            row.mail_due = now + timedelta(seconds=_wait(row.mail_tries))
+            row.mail_due = now + _wait(row.mail_tries)
             row.mail_tries += 1

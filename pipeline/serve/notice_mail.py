@@ -9,11 +9,8 @@ into no header, and of a ticket under TLP:RED or AMBER+STRICT the number alone g
 from __future__ import annotations
 
 import logging
-import threading
-import time
 from datetime import datetime, timedelta
 from email.message import EmailMessage
-from email.utils import format_datetime
 from typing import Final
 
 import msgspec
@@ -21,7 +18,7 @@ import sqlalchemy as sa
 
 from pipeline.model.clock import for_people
 from pipeline.model.errors import ServiceAwayError, ThapCanhError
-from pipeline.serve.alarm_mail import EVERY_SECONDS, send
+from pipeline.serve.mail import Rounds, headed, hold, pause, send
 from pipeline.settings.values import AlarmMail
 from pipeline.state.state import State
 from pipeline.state.tables.access import Person
@@ -31,6 +28,7 @@ from pipeline.state.tables.tickets import Ticket
 
 GIVE_UP: Final = timedelta(days=3)
 AT_ONCE: Final = 50
+_LONGEST_WAIT: Final = 1_800
 _QUIET: Final = ("red", "amber+strict")
 _KINDS: Final = {
     "critical": ("Phiếu nghiêm trọng mới", "A new critical ticket"),
@@ -74,12 +72,10 @@ def letter(mail: AlarmMail, one: Letter, address: str) -> EmailMessage:
     vietnamese = one.language == "vi"
     ticket, agency, severity, due, see, quiet = _WORDS["vi" if vietnamese else "en"]
     kind = _KINDS[one.kind][0 if vietnamese else 1]
-    message = EmailMessage()
-    message["Subject"] = f"[Tháp Canh] {kind}: #{one.number}"
-    message["From"], message["To"] = mail.sender, one.to
-    message["Date"] = format_datetime(one.at)
-    message["Message-ID"] = f"<notice-{one.id}.{one.at:%Y%m%d%H%M%S}@thapcanh>"
-    message["Auto-Submitted"] = "auto-generated"
+    message = headed(
+        mail, subject=f"{kind}: #{one.number}", to=one.to, at=one.at,
+        id_=f"notice-{one.id}.{one.at:%Y%m%d%H%M%S}",
+    )  # fmt: skip
     lines = [f"{kind}.", "", f"{ticket}: #{one.number}"]
     if one.tlp in _QUIET:
         lines += [quiet]
@@ -103,25 +99,16 @@ class NoticePost:
 
     def __init__(self, state: State, mail: AlarmMail, address: str) -> None:
         self._state, self._mail, self._address = state, mail, address
-        self._hold = timedelta(seconds=60 + 12 * mail.timeout)
-        self._due = 0.0
-        self._thread: threading.Thread | None = None
+        self._rounds = Rounds(mail, "notice mail", self.send_all)
 
     def look(self, now: datetime) -> None:
-        busy = self._thread is not None and self._thread.is_alive()
-        if not self._mail.host or busy or time.monotonic() < self._due:
-            return
-        self._due = time.monotonic() + EVERY_SECONDS
-        self._thread = threading.Thread(
-            target=self.send_all, args=(now,), name="notice mail", daemon=True
-        )
-        self._thread.start()
+        self._rounds.look(now)
 
     def send_all(self, now: datetime) -> None:
         """One round, in this thread. Never raises: the next round tries again."""
         try:
             for _ in range(AT_ONCE):
-                one = claim(self._state, now, hold=self._hold)
+                one = claim(self._state, now, hold=hold(self._mail))
                 if one is None:
                     return
                 sent = self._try(one)
@@ -180,5 +167,5 @@ def note(state: State, one: Letter, now: datetime, *, sent: bool) -> None:
         if sent or now - row.at > GIVE_UP:
             row.mail, row.mail_due = "sent" if sent else "dead", None
         else:
-            row.mail_due = now + timedelta(seconds=min(1_800, 5 << min(row.mail_tries, 10)))
+            row.mail_due = now + pause(row.mail_tries, _LONGEST_WAIT)
             row.mail_tries += 1

@@ -8,7 +8,13 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support.detecting import ColumnStore, PlainEvaluator, event
+from support.detecting import (
+    FAILED_LOGON,
+    FAILED_LOGON_TEXT,
+    ColumnStore,
+    PlainEvaluator,
+    failed_logon,
+)
 from support.people import AUDITOR
 
 from pipeline.detect import backfills
@@ -24,17 +30,8 @@ from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingEvent, Run
 
 NOW = EPOCH + timedelta(days=40)
-RULE = "a0000000-0000-4000-8000-000000000000"
-FAILED = f"""title: Failed logon
-id: {RULE}
-name: failed
-status: test
-level: medium
-logsource: {{product: windows, service: security}}
-detection:
-    selection: {{EventID: 4625}}
-    condition: selection
----
+RULE = FAILED_LOGON
+FAILED = f"""{FAILED_LOGON_TEXT}---
 title: Two failures
 id: b0000000-0000-4000-8000-000000000000
 status: test
@@ -44,13 +41,7 @@ correlation: {{type: event_count, rules: [failed], group-by: [IpAddress], timesp
 
 
 def seen(n: int, day: int) -> dict[str, Any]:
-    received = EPOCH + timedelta(days=day)
-    return event(n, time=day * 86_400, dataset="windows.security") | {
-        "event.created": received,
-        "event.code": "4625",
-        "winlog.channel": "Security",
-        "winlog.event_data.IpAddress": "10.0.0.9",
-    }
+    return failed_logon(n, day * 86_400)
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support.detecting import ColumnStore, event
+from support.detecting import FAILED_LOGON, FAILED_LOGON_TEXT, ColumnStore, failed_logon
 from support.people import analyst, officer
 
 from pipeline.detect import backtest
@@ -23,17 +23,8 @@ from pipeline.state.tables.detection import FindingRow, Run
 
 NOW = EPOCH + timedelta(days=40)
 SINCE = NOW - timedelta(days=30)
-RULE = "a0000000-0000-4000-8000-000000000000"
-FAILED = f"""title: Failed logon
-id: {RULE}
-name: failed
-status: test
-level: medium
-logsource: {{product: windows, service: security}}
-detection:
-    selection: {{EventID: 4625}}
-    condition: selection
-"""
+RULE = FAILED_LOGON
+FAILED = FAILED_LOGON_TEXT
 BURST = """title: Three failures
 id: b0000000-0000-4000-8000-000000000000
 status: test
@@ -64,13 +55,7 @@ def seen(
     minute: int = 0,
     code: str = "4625",
 ) -> dict[str, Any]:
-    time = day * DAY + minute * 60
-    return event(n, time=time, dataset="windows.security", agency=agency) | {
-        "event.created": EPOCH + timedelta(seconds=time),
-        "event.code": code,
-        "winlog.channel": "Security",
-        "winlog.event_data.IpAddress": ip,
-    }
+    return failed_logon(n, day * DAY + minute * 60, ip, agency=agency, code=code)
 
 
 STORE = ColumnStore(

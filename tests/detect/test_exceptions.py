@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from support.detecting import ColumnStore, event
+from support.detecting import FAILED_LOGON, FAILED_LOGON_TEXT, ColumnStore, failed_logon
 from support.people import AUDITOR, analyst, officer
 
 from pipeline.detect.active import ActiveRules
@@ -43,17 +43,8 @@ from pipeline.state.tables.lake import Hold
 from pipeline.state.tables.rules import ExceptionRow
 
 NOW = EPOCH + timedelta(days=1)
-RULE = "a0000000-0000-4000-8000-000000000000"
-RULES = f"""title: Failed logon
-id: {RULE}
-name: failed
-status: test
-level: medium
-logsource: {{product: windows, service: security}}
-detection:
-    selection: {{EventID: 4625}}
-    condition: selection
----
+RULE = FAILED_LOGON
+RULES = f"""{FAILED_LOGON_TEXT}---
 title: Password spray
 id: b0000000-0000-4000-8000-000000000000
 status: test
@@ -106,12 +97,7 @@ def in_force(state: State, *, now: datetime = NOW, **more: Any) -> str:
 def seen(
     n: int, ip: str = "10.0.0.9", *, received: datetime = NOW, agency: str = "ward-1"
 ) -> dict[str, Any]:
-    return event(n, time=n * 60, dataset="windows.security", agency=agency) | {
-        "event.created": received,
-        "event.code": "4625",
-        "winlog.channel": "Security",
-        "winlog.event_data.IpAddress": ip,
-    }
+    return failed_logon(n, n * 60, ip, received=received, agency=agency)
 
 
 def run(state: State, rows: Sequence[dict[str, Any]], **limits: int) -> ColumnStore:

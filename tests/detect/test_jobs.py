@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.detecting import ColumnStore, event
+from support.detecting import FAILED_LOGON, FAILED_LOGON_TEXT, ColumnStore, failed_logon
 from support.people import AUDITOR, analyst, officer
 
 from pipeline.detect import jobs
@@ -22,16 +22,8 @@ from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.state.state import State
 
 NOW = EPOCH + timedelta(days=40)
-RULE = "a0000000-0000-4000-8000-000000000000"
-TEXT = f"""title: Failed logon
-id: {RULE}
-status: test
-level: medium
-logsource: {{product: windows, service: security}}
-detection:
-    selection: {{EventID: 4625}}
-    condition: selection
-"""
+RULE = FAILED_LOGON
+TEXT = FAILED_LOGON_TEXT
 FILTER = f"""title: Máy quét
 id: e0000000-0000-4000-8000-000000000000
 logsource: {{product: windows, service: security}}
@@ -40,13 +32,7 @@ filter: {{rules: [{RULE}], selection: {{IpAddress: 10.0.0.8}}, condition: not se
 
 
 def seen(n: int, ip: str, agency: str) -> dict[str, Any]:
-    time = 39 * 86_400 + n
-    return event(n, time=time, dataset="windows.security", agency=agency) | {
-        "event.created": EPOCH + timedelta(seconds=time),
-        "event.code": "4625",
-        "winlog.channel": "Security",
-        "winlog.event_data.IpAddress": ip,
-    }
+    return failed_logon(n, 39 * 86_400 + n, ip, agency=agency)
 
 
 STORE = ColumnStore([seen(1, "10.0.0.8", "ward-1"), seen(2, "10.0.0.9", "ward-2")])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import pyarrow as pa
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.model import events
+from pipeline.model.clock import EPOCH
 from pipeline.model.detections import Level, Match, Window
 from pipeline.model.scope import Scope
 
@@ -51,6 +53,37 @@ def event(
         events.ORIGINAL: f"{host} ran {process}",
         "host.name": host,
         "process.name": process,
+    }
+
+
+FAILED_LOGON = "a0000000-0000-4000-8000-000000000000"
+FAILED_LOGON_TEXT = f"""title: Failed logon
+id: {FAILED_LOGON}
+name: failed
+status: test
+level: medium
+logsource: {{product: windows, service: security}}
+detection:
+    selection: {{EventID: 4625}}
+    condition: selection
+"""
+
+
+def failed_logon(
+    n: int,
+    time: int,
+    ip: str = "10.0.0.9",
+    *,
+    received: datetime | None = None,
+    agency: str = "ward-1",
+    code: str = "4625",
+) -> dict[str, Any]:
+    """What that rule finds, if its code is left alone. `time` in seconds since 1970; received then if not told."""
+    return event(n, time=time, dataset="windows.security", agency=agency) | {
+        events.CREATED: received or EPOCH + timedelta(seconds=time),
+        "event.code": code,
+        "winlog.channel": "Security",
+        "winlog.event_data.IpAddress": ip,
     }
 
 
