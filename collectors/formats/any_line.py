@@ -61,8 +61,8 @@ def any_line() -> Format:
             if len(found) > MAX_FIELDS:
                 parsed.note(row, f"{len(found)} fields, of which {MAX_FIELDS} are taken")
                 found = dict(list(found.items())[:MAX_FIELDS])
-            if not line.lstrip().startswith("{") or not found:
-                found.setdefault("message", line)
+            if (not line.lstrip().startswith("{") or not found) and not found.get("message"):
+                found["message"] = line
             grouper.add(row, tuple(found), tuple(found.values()))
         parsed.groups.extend(grouper.groups())
         return parsed

@@ -5,6 +5,7 @@ In: a line, e.g. ::
     <34>Oct 11 22:14:15 mymachine su[230]: 'su root' failed for lonvick on /dev/pts/8
     <165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 ID47 [a@1 b="c"] It's time
     2026-11-24T09:00:00.123456+07:00 mail postfix/smtpd[77]: connect from unknown
+    <134>1 2026-11-24T09:00:00Z host LEEF:1.0|V|P|1|7|src=…   (RFC 5424 as far as the host)
     <189>date=2026-11-24 time=09:00:00 devname="FG"        (no header but the priority)
 
 Out: a `Header` and the message. Every part but the message may be missing; then it is None.
@@ -40,7 +41,7 @@ _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d
 _TAG = r"(?!CEF:|LEEF:)([A-Za-z_/(][^\s:\[\]=,\"']{0,127})(?:\[([^\]\s]{1,64})\])?:(?: |(?=\S)|$)"
 _HOST = r"([^\s:=\[\]\"{}|,]{1,255}(?::[0-9A-Fa-f:]+)?)"
 _OLD = re.compile(
-    rf"(?:<(\d{{1,3}})>)?(?:\d+: )?[*.]?({_BSD_TIME}|{_ISO_TIME}):? (?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
+    rf"(?:<(\d{{1,3}})>)?(?:\d+: |1 (?=\d{{4}}-))?[*.]?({_BSD_TIME}|{_ISO_TIME}):?[ \t]{{1,2}}(?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
     re.ASCII,
 )
 # Real devices that send neither time nor host: <30>dhcpd: DHCPREQUEST …

@@ -114,3 +114,31 @@ def receipts(
         events.INGESTED: pa.repeat(pa.scalar(context.ingested, utc), count),
         events.PEER: pa.array(peers, pa.string()),
     }
+
+
+_TELLS_HOST: Final = (
+    "host.name",
+    "host.hostname",
+    "observer.name",
+    "observer.hostname",
+    "observer.ip",
+)
+
+
+def sender_as_host(columns: Mapping[str, Array], peer: Array) -> dict[str, Array]:
+    """A syslog line that names no host comes from its sender's address (RFC 3164, 4.3.3); else nothing.
+    Lines without a priority were not sent by syslog: who sent those may be anyone's collector."""
+    from pipeline.normalise.arrow import pa, pc
+
+    priority = columns.get("log.syslog.priority")
+    if priority is None or peer.null_count == len(peer):
+        return {}
+    nameless = pc.and_(pc.is_valid(priority), pc.is_valid(peer))
+    for name in _TELLS_HOST:
+        if name in columns:
+            nameless = pc.and_(nameless, pc.is_null(columns[name]))
+    if not nameless.true_count:
+        return {}
+    found = pc.if_else(nameless, peer, pa.scalar(None, pa.string()))
+    known = columns.get("host.name")
+    return {"host.name": found if known is None else pc.coalesce(known, found)}

@@ -48,6 +48,12 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
             headers.append(header)
             messages.append(message)
         lines = messages
+    takes_all = product.spec.format["body"] == "any"
+    if headers and takes_all:  # RFC 5424 allows a line that says all in its structured data
+        lines = [
+            header.data if line == "" and header.data else line
+            for header, line in zip(headers, lines, strict=True)
+        ]
     parsed = product.parse(lines, [header.program for header in headers] if headers else None)
     told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
     if headers:
@@ -57,8 +63,19 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
             _text_group(product, group, lines, headers, told)
         else:
             for kind, part in _by_kind(product, group):
-                told.groups.append((kind, _with_header(part, headers)))
+                whole = _with_message(part, headers, lines) if headers and takes_all else part
+                told.groups.append((kind, _with_header(whole, headers)))
     return told
+
+
+def _with_message(group: Group, headers: Sequence[syslog.Header], lines: Sequence[Any]) -> Group:
+    """What stood behind a header is the message, also where it is an object that was opened."""
+    if "message" in group.names:
+        return group
+    texts = tuple(None if headers[row] == syslog.NO_HEADER else lines[row] for row in group.rows)
+    if texts.count(None) == len(texts):
+        return group
+    return Group((*group.names, "message"), group.rows, [*group.columns, texts], group.kind)
 
 
 def _keep_headers(

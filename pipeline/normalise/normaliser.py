@@ -226,6 +226,8 @@ class _Batch:
                 if self._wanted is not None and name not in self._wanted:
                     continue
                 part.columns[name] = _fill(part.columns.get(name), failed, value)
+        if self._product.header and (self._wanted is None or "host.name" in self._wanted):
+            part.columns |= envelope.sender_as_host(part.columns, columns[events.PEER])
         for name, array in related(part.columns, self._wanted).items():
             part.columns[name] = array
         if self._countries is not None:

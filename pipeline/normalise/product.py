@@ -33,7 +33,7 @@ from pipeline.normalise.plan import Kind, Planner
 from pipeline.normalise.spec import EntrySpec, KindSpec, ProductSpec, SampleSpec, read_spec
 from pipeline.settings.places import config_dir, products_dir
 
-ENGINE: Final = "1"
+ENGINE: Final = "2"
 """Part of every mapping revision: raised when the same YAML would make other events."""
 
 Parse = Callable[[Sequence[Any], Sequence[str | None] | None], Parsed]

@@ -263,3 +263,25 @@ def test_a_row_is_shown_as_a_nested_document_and_clashes_lose_nothing() -> None:
     assert document["generic"] == {"x": {"_value": "text", "y": "1"}}
     assert document["event"]["action"] == "go"
     assert document["@timestamp"] == "2026-11-24T02:00:00.000Z"
+
+
+@pytest.mark.parametrize(
+    ("line", "host"),
+    [
+        (b"<134>Nov 24 09:00:00 sshd[7]: hello", "192.0.2.77"),  # its sender stands for it
+        (b"<134>Nov 24 09:00:00 gw-1 sshd[7]: hello", "gw-1"),
+        (b"Nov 24 09:00:00 sshd[7]: hello", None),  # not sent by syslog: anyone may have sent it
+        (b"<134>1 2026-11-24T09:00:00Z gw-2 CEF:0|v|p|1|7|n|5|src=10.0.0.1", "gw-2"),
+        (b"<134>2026-11-24T09:00:00  gw-3 WF ADMIN_M", "gw-3"),
+    ],
+)
+def test_a_syslog_line_without_a_host_is_its_sender_s(line: bytes, host: str | None) -> None:
+    record = RawRecord(1, "source-1", NOW, line, peer="192.0.2.77")
+    row = rows(normalise(PRODUCTS["generic"], [record], CONTEXT))[0]
+    assert row.get("host.name") == host
+
+
+def test_what_stands_behind_a_header_is_the_message_also_where_it_is_opened() -> None:
+    assert one("generic", b'<134>Nov 24 09:00:00 h app: {"a":1}')["message"] == '{"a":1}'
+    row = one("generic", b'<134>1 2026-11-24T09:00:00Z h app - - [x@1 user="an"]')
+    assert row["message"] == '[x@1 user="an"]'
