@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from pipeline.access import log, people
 from pipeline.access.hashing import hashed, new_secret, same
@@ -54,6 +55,25 @@ def issue(
     now: datetime,
 ) -> str:
     """The token's text, shown once. For oneself, or (with person.write) for another."""
+    with state.begin() as db:
+        return issue_in(
+            db, actor, person=person, name=name, permissions=permissions, agencies=agencies,
+            expires=expires, now=now,
+        )  # fmt: skip
+
+
+def issue_in(
+    db: Session,
+    actor: Actor,
+    *,
+    person: str,
+    name: str,
+    permissions: Collection[str],
+    agencies: Collection[str] = (),
+    expires: datetime,
+    now: datetime,
+) -> str:
+    """The same within a transaction of the caller's."""
     _require_over(actor, person)
     if actor.kind == "token":
         raise ForbiddenError("a token cannot issue tokens")
@@ -62,32 +82,31 @@ def issue(
     if not now < expires <= now + LONGEST:
         raise UsageError("a token lives up to a year", got=expires.isoformat())
     secret, public = new_secret(), secrets.token_hex(8)
-    with state.begin() as db:
-        owner = people.read(db, person)
-        if owner.disabled is not None:
-            raise ForbiddenError("this person is disabled", got=person)
-        rights = permissions_of(owner.role)
-        if over := sorted(set(permissions) - rights):
-            raise ForbiddenError(
-                "a token has no more than its person",
-                got=", ".join(over),
-                expected=", ".join(sorted(rights)),
-            )
-        if over := sorted(a for a in set(agencies) if not owner.actor().scope.allows(a)):
-            raise ForbiddenError("a token sees no more than its person", got=", ".join(over))
-        db.add(
-            Row(
-                id=public,
-                person=person,
-                name=name.strip() or public,
-                hash=bytes.fromhex(hashed(secret)),
-                permissions=sorted(set(permissions)),
-                agencies=sorted(set(agencies)),
-                created=now,
-                expires=expires,
-            )
+    owner = people.read(db, person)
+    if owner.disabled is not None:
+        raise ForbiddenError("this person is disabled", got=person)
+    rights = permissions_of(owner.role)
+    if over := sorted(set(permissions) - rights):
+        raise ForbiddenError(
+            "a token has no more than its person",
+            got=", ".join(over),
+            expected=", ".join(sorted(rights)),
         )
-        log.record(db, actor.name, "token_issued", f"{public} for {person}", now=now)
+    if over := sorted(a for a in set(agencies) if not owner.actor().scope.allows(a)):
+        raise ForbiddenError("a token sees no more than its person", got=", ".join(over))
+    db.add(
+        Row(
+            id=public,
+            person=person,
+            name=name.strip() or public,
+            hash=bytes.fromhex(hashed(secret)),
+            permissions=sorted(set(permissions)),
+            agencies=sorted(set(agencies)),
+            created=now,
+            expires=expires,
+        )
+    )
+    log.record(db, actor.name, "token_issued", f"{public} for {person}", now=now)
     return f"tct_{public}_{secret}"
 
 

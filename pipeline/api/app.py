@@ -15,11 +15,12 @@ from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from pipeline.api import PREFIX, problems
-from pipeline.api.door import Fence, Gate
-from pipeline.api.routes import deeds, detection, keys, register, stream, tickets
+from pipeline.api.door import Fence, Gate, Printer
+from pipeline.api.routes import deeds, desk, detection, files, keys, register, stream, tickets
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
+from pipeline.tickets.attachments import Shelf
 
 _ABOUT: Final = """Tháp Canh's REST interface. Send `Authorization: Bearer tct_…` (a token of
 `thapcanh token issue`, or of `POST /tokens`). Deeds take `If-Match` and `Idempotency-Key`; lists give `next`, the
@@ -31,11 +32,14 @@ def create_api(
     store: Store,
     *,
     cookie: str,
+    shelf: Shelf,
+    printer: Printer,
     secure: bool = False,
     per_minute: int = 1_200,
     clock: Callable[[], datetime] = utc_now,
 ) -> FastAPI:
-    """`per_minute`: requests of one token or person. `secure`: people reach it by https."""
+    """`per_minute`: requests of one token or person. `secure`: people reach it by https. `shelf`: where files of
+    tickets lie. `printer`: how evidence is set for paper."""
     app = FastAPI(
         title="Tháp Canh",
         version="1",
@@ -46,13 +50,15 @@ def create_api(
         redirect_slashes=False,
         middleware=[Middleware(Fence, secure=secure, refuse=problems.problem)],
     )
-    gate = Gate(state, store, clock, cookie, per_minute)
+    gate = Gate(state, store, clock, cookie, per_minute, shelf, printer)
     app.state.gate = gate
     app.state.seats = stream.Seats()
     problems.install(app, gate)
     for part in (
         stream,
         deeds,
+        files,
+        desk,
         tickets,
         detection,
         register,

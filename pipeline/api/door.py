@@ -8,10 +8,11 @@ many requests a minute, each address so many refused ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Final
+from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, Header, HTTPException, Request
 from starlette.datastructures import Headers, MutableHeaders
@@ -22,15 +23,23 @@ from pipeline.access.hashing import same
 from pipeline.access.limiter import Limiter
 from pipeline.access.permissions import require
 from pipeline.api.body import read_body
+from pipeline.api.fresh import Fresh
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
+from pipeline.tickets.attachments import Shelf
 
 MAX_BODY: Final = 65_536
 READS: Final = ("GET", "HEAD")
 _REFUSED: Final = 30
 _REFUSED_SPAN: Final = timedelta(minutes=5)
+
+
+class Printer(Protocol):
+    """How evidence is set for paper; the console knows."""
+
+    def __call__(self, body: Mapping[str, Any], actor: Actor, *, language: str) -> str: ...
 
 
 @dataclass(frozen=True)
@@ -42,8 +51,11 @@ class Gate:
     clock: Callable[[], datetime]
     cookie: str
     per_minute: int
+    shelf: Shelf
+    printer: Printer
     requests: Limiter = field(init=False)
     refusals: Limiter = field(init=False)
+    fresh: Fresh = field(default_factory=Fresh)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "requests", Limiter(self.per_minute, timedelta(minutes=1)))
@@ -151,8 +163,13 @@ Key = Annotated[
 ]
 
 
+UPLOADS: Final = re.compile(r"/api/v1/tickets/[0-9]+/files")
+"""Addresses that take files: their bodies are read once it is known who sends them."""
+
+
 class Fence:
-    """ASGI middleware: a limit on every body, JSON alone, and headers that keep answers from caches and frames."""
+    """ASGI middleware: a limit on every body, JSON alone (save on `UPLOADS`), and headers that keep answers from
+    caches and frames."""
 
     def __init__(
         self, app: ASGIApp, *, secure: bool, refuse: Callable[[int, str], ASGIApp]
@@ -169,14 +186,17 @@ class Fence:
                 headers = MutableHeaders(scope=message)
                 headers.setdefault("Cache-Control", "no-store")
                 headers["X-Content-Type-Options"] = "nosniff"
-                headers["Content-Security-Policy"] = "default-src 'none'; frame-ancestors 'none'"
+                policy = "default-src 'none'; frame-ancestors 'none'"
+                headers.setdefault("Content-Security-Policy", policy)
                 headers["Cross-Origin-Resource-Policy"] = "same-origin"
                 headers["Referrer-Policy"] = "no-referrer"
                 if self.secure:
                     headers["Strict-Transport-Security"] = "max-age=31536000"
             await send(message)
 
-        if scope["method"] in READS:
+        kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
+        files = kind == "multipart/form-data" and UPLOADS.fullmatch(scope["path"])
+        if scope["method"] in READS or files:
             await self.app(scope, receive, dressed)
             return
         body = await read_body(receive, MAX_BODY)
@@ -184,7 +204,6 @@ class Fence:
             refusal = self.refuse(413, f"a body has up to {MAX_BODY:,} bytes")
             await refusal(scope, receive, dressed)
             return
-        kind = Headers(scope=scope).get("content-type", "").partition(";")[0].strip().lower()
         if body and kind != "application/json":
             await self.refuse(415, "a body is application/json")(scope, receive, dressed)
             return

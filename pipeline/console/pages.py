@@ -20,6 +20,7 @@ from starlette.responses import Response
 from pipeline.access import log, sessions
 from pipeline.access.hashing import new_secret, same
 from pipeline.access.permissions import require
+from pipeline.api.uploads import read_files
 from pipeline.console.cookies import (
     LANGUAGE_COOKIE,
     SESSION_COOKIE,
@@ -27,7 +28,6 @@ from pipeline.console.cookies import (
     cookie_name,
     set_cookie,
 )
-from pipeline.console.uploads import read_files
 from pipeline.console.views import (
     account,
     backtests,

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -19,6 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from pipeline.api import PREFIX
 from pipeline.console.app import create_app
 from pipeline.console.cookies import SESSION_COOKIE
+from pipeline.console.printing import print_ticket
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
@@ -82,7 +84,8 @@ def create_site(
         from pipeline.api.app import create_api
 
         return create_api(
-            state, store, cookie=cookie, secure=secure, per_minute=per_minute, clock=clock
-        )
+            state, store, cookie=cookie, shelf=shelf, printer=partial(print_ticket, state),
+            secure=secure, per_minute=per_minute, clock=clock,
+        )  # fmt: skip
 
     return Site(pages, make_api)

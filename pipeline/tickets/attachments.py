@@ -118,6 +118,14 @@ def attachments_of(session: Session, ticket: str) -> tuple[AttachmentView, ...]:
     )
 
 
+def list_files(state: State, request: Request) -> tuple[AttachmentView, ...]:
+    """Those of a ticket that the actor may read."""
+    with state.read() as session:
+        return attachments_of(
+            session, find(session, request.actor, request.ticket, "ticket.read").id
+        )
+
+
 def fetch(state: State, request: Request, shelf: Shelf, attachment: str) -> tuple[AttachmentView, bytes]:  # fmt: skip
     """A file of a ticket that the actor may read, its content checked against its hash."""
     scope_for(request.actor, "ticket.read")

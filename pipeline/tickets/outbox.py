@@ -136,6 +136,14 @@ def replay(
     now: datetime,
 ) -> int:
     """Put dead rows back into the outbox; each is looked up before it is sent. How many."""
+    with state.begin() as session:
+        return replay_in(session, mirror=mirror, row=row, agencies=agencies, now=now)
+
+
+def replay_in(
+    session: Session, *, mirror: str, row: int | None, agencies: frozenset[str] | None, now: datetime
+) -> int:  # fmt: skip
+    """The same within a transaction of the caller's."""
     where = [Outbox.state == "dead"]
     if mirror:
         where.append(Outbox.mirror == mirror)
@@ -143,11 +151,10 @@ def replay(
         where.append(Outbox.id == row)
     if agencies is not None:
         where.append(Outbox.ticket.in_(sa.select(Ticket.id).where(Ticket.agency.in_(agencies))))
-    with state.begin() as session:
-        done = session.execute(
-            sa.update(Outbox).where(*where).values(state="unknown", tries=0, due=now, error="")
-        )
-        return int(done.rowcount)  # type: ignore[attr-defined]
+    done = session.execute(
+        sa.update(Outbox).where(*where).values(state="unknown", tries=0, due=now, error="")
+    )
+    return int(done.rowcount)  # type: ignore[attr-defined]
 
 
 def forget(state: State, now: datetime, *, days: int) -> int:

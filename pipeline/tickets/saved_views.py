@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Final
+from urllib.parse import parse_qsl
 
 import msgspec
 import sqlalchemy as sa
@@ -18,6 +19,10 @@ from pipeline.state.state import State
 from pipeline.state.tables.tickets import SavedView
 
 MOST: Final = 20
+NAMES: Final = (
+    "status", "agency", "at_least", "owner", "rule", "entity", "words", "tag", "alert", "drill",
+)  # fmt: skip
+"""The filters that an address of the queue has."""
 _LONGEST: Final = 1_000
 
 
@@ -36,6 +41,9 @@ def save_view(state: State, actor: Actor, *, name: str, query: str, now: datetim
         raise UsageError("a view has a name", got=repr(name[:80]), expected="1 to 60 characters")
     if len(query) > _LONGEST:
         raise UsageError("the text is too long", got=f"{len(query)} characters")
+    odd = sorted({key for key, _ in parse_qsl(query, keep_blank_values=True)} - {*NAMES})
+    if odd:
+        raise UsageError("no such filter", got=", ".join(odd)[:200], expected=", ".join(NAMES))
     with state.begin() as session:
         row = session.get(SavedView, (actor.name, name))
         if row is not None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from support.api_client import V1, Api, Caller
+from httpx import Response
+from support.api_client import V1, Api, Caller, blank
 from support.seed import FOREIGN, OWN, PEOPLE
 
 from pipeline.access.permissions import PEOPLE_ROLES, TABLE, reach
-from pipeline.api.app import create_api
+from pipeline.model.scope import OPERATOR
+from pipeline.state.tables.tickets import Deed
+from pipeline.tickets.attachments import Given, attach, list_files
+from pipeline.tickets.deeds import Request
 
 PERSON = {role: person for person, _, role, _ in PEOPLE}
 ROUTES = [
     (method.upper(), path, said["x-permission"])
-    for path, methods in create_api(None, None, cookie="c").openapi()["paths"].items()  # type: ignore[arg-type]
+    for path, methods in blank().openapi()["paths"].items()
     for method, said in methods.items()
 ]
 WORDS: dict[str, Any] = {
@@ -32,6 +37,9 @@ WORDS: dict[str, Any] = {
     "severity": {"severity": "low", "note": "lời"},
     "sign": {"sign": "serious", "note": "lời"},
     "notified": {"clock": "initial_24h", "recipient": "lời"},
+    "hand-overs": {"text": "lời"},
+    "views": {"name": "ca đêm", "query": "at_least=high"},
+    "replay": {"mirror": "rt"},
     "bulk": {"deed": "claim", "tickets": [{"number": 1}]},
 }
 ABOUT = ("{number}", "{event}", "{source}", "{finding}")
@@ -54,16 +62,32 @@ def ask(api: Api, caller: Caller, method: str, path: str, agency: str) -> int:
         .replace("{finding}", f"{(1, 3)[place]:032x}")
         .replace("{rule}", f"{1:08x}-7c1e-4a5b-9d2f-000000000000")
         .replace("{token}", "0" * 16)
+        .replace("{file}", attached(api, ("1", "3")[place]) if "{file}" in path else "")
         .replace("/coverage", f"/coverage?rule={1:08x}&agency={agency}")
     )
     headers = {"If-Match": "*", "Idempotency-Key": f"{method}-{path}-{agency}".replace(" ", "")}
     if method == "GET":
         return caller.client.get(address, headers=headers).status_code
     name = path.rpartition("/")[2]
+    if (method, name) == ("POST", "files"):
+        given = {"file": ("a.txt", b"x")}
+        return caller.client.post(address, files=given, headers=headers).status_code
+    if method == "DELETE" and name == "views":
+        return caller.client.delete(address, params={"name": "ca đêm"}).status_code
     body = WORDS.get(name)
     if name == "tokens":
         body = {"person": caller.person, "permissions": ["rule.read"]}
     return caller.client.request(method, address, json=body, headers=headers).status_code
+
+
+def attached(api: Api, number: str) -> str:
+    """A file on the ticket."""
+    request = Request(actor=OPERATOR, ticket=number)
+    if not list_files(api.site.state, request):
+        attach(
+            api.site.state, request, api.site.shelf, [Given("a.txt", b"x")], now=api.site.clock()
+        )
+    return list_files(api.site.state, request)[0].id
 
 
 @pytest.mark.parametrize("role", PEOPLE_ROLES)
@@ -149,11 +173,33 @@ def test_a_revoked_token_is_shut_out_at_once_and_a_refusal_is_in_the_access_log(
 
 def test_a_session_issues_itself_a_token_that_works_and_a_token_issues_none(api: Api) -> None:
     body = {"person": "an", "permissions": ["ticket.read"], "agencies": [OWN], "days": 1}
-    made = api.signed("an").client.post(f"{V1}/tokens", json=body)
+    made = ask_token(api, "an", body)
     assert made.status_code == 201
     caller = api.stranger()
     caller.client.headers["Authorization"] = f"Bearer {made.json()['token']}"
     assert caller.get("/me").json()["permissions"] == ["ticket.read"]
-    assert api.by("quan").client.post(f"{V1}/tokens", json=body).status_code == 403
+    headers = {"Idempotency-Key": "k"}
+    by_token = api.by("quan").client.post(f"{V1}/tokens", json=body, headers=headers)
+    assert by_token.status_code == 403
     for over in ({"person": "quan"}, {"permissions": ["person.write"]}):
-        assert api.signed("an").client.post(f"{V1}/tokens", json=body | over).status_code == 403
+        assert ask_token(api, "an", body | over, key="l").status_code == 403
+
+
+def ask_token(api: Api, person: str, body: dict[str, Any], *, key: str = "k") -> Response:
+    caller = api.signed(person)
+    return caller.client.post(f"{V1}/tokens", json=body, headers={"Idempotency-Key": key})
+
+
+def test_a_token_asked_for_again_is_the_same_and_later_none(api: Api) -> None:
+    body = {"person": "an", "permissions": ["ticket.read"]}
+    first, again = (ask_token(api, "an", body) for _ in range(2))
+    assert again.json() == first.json()
+    assert len(api.signed("an").get("/tokens").json()["items"]) == 1
+    assert ask_token(api, "an", body | {"days": 1}).status_code == 409  # another request
+    api.site.clock.turn(timedelta(minutes=10))
+    late = ask_token(api, "an", body)
+    public = first.json()["token"].split("_")[1]
+    assert (late.status_code, late.json()["got"]) == (409, public)
+    with api.site.state.read() as db:
+        kept = [deed.answer for deed in db.query(Deed)]
+    assert kept == [{"token": public}]  # no secret

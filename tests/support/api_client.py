@@ -15,10 +15,17 @@ from support.seed import cookie
 
 from pipeline.access import people, sessions, tokens
 from pipeline.access.permissions import permissions_of
+from pipeline.api.app import create_api
 from pipeline.console.site import create_site
 
 V1 = "/api/v1"
 _KEYS = count()
+
+
+def blank() -> Any:
+    """The interface over nothing: for its document."""
+    nothing: Any = None
+    return create_api(nothing, nothing, cookie="c", shelf=nothing, printer=nothing)
 
 
 @dataclass

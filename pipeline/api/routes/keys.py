@@ -7,12 +7,15 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy.orm import Session
 
 from pipeline.access import tokens
 from pipeline.access.permissions import permissions_of
-from pipeline.api.door import Entered
+from pipeline.api.door import Entered, Key
 from pipeline.api.route import route
 from pipeline.api.shapes import shape_of
+from pipeline.model.errors import ConflictError
+from pipeline.tickets.deeds import once
 
 router = APIRouter(tags=["tokens"])
 Token = shape_of(tokens.Token)
@@ -49,17 +52,32 @@ def list_of_tokens(caller: Entered) -> Any:
 
 
 @route(
-    router, "POST", "/tokens", "token.issue", errors=(404, 413, 415), status_code=201,
+    router, "POST", "/tokens", "token.issue", errors=(404, 409, 413, 415), status_code=201,
     response_model=Issued,
 )  # fmt: skip
-def issue(caller: Entered, wanted: Wanted) -> Any:
-    """A new token. Only for a session (with `X-Seal`, the seal of its forms): a token makes no tokens. Not
-    idempotent: the secret is not kept, so a repeat cannot be given the same."""
-    text = tokens.issue(
-        caller.state, caller.actor, person=wanted.person, name=wanted.name,
-        permissions=wanted.permissions, agencies=wanted.agencies,
-        expires=caller.now + timedelta(days=wanted.days), now=caller.now,
-    )  # fmt: skip
+def issue(caller: Entered, key: Key, wanted: Wanted) -> Any:
+    """A new token. Only for a session (with `X-Seal`, the seal of its forms): a token makes no tokens. A repeat
+    under its key makes no second one. For ten minutes it gets the same answer; the secret is kept nowhere else, so
+    that a later one hears which token it was (409), to revoke it."""
+
+    def deed(session: Session) -> dict[str, str]:
+        text = tokens.issue_in(
+            session, caller.actor, person=wanted.person, name=wanted.name,
+            permissions=wanted.permissions, agencies=wanted.agencies,
+            expires=caller.now + timedelta(days=wanted.days), now=caller.now,
+        )  # fmt: skip
+        public = text.split("_")[1]
+        caller.gate.fresh.keep(public, text, now=caller.now)
+        return {"token": public}
+
+    asked = ("token", wanted.model_dump_json())
+    made = once(caller.state, caller.actor, key, asked, deed, now=caller.now)
+    text = caller.gate.fresh.get(made["token"], now=caller.now)
+    if text is None:
+        raise ConflictError(
+            "this token was issued before, and its secret is kept nowhere", got=made["token"],
+            remedy="revoke it, and issue another under a new key",
+        )  # fmt: skip
     return {"token": text}
 
 

@@ -15,6 +15,7 @@ from pipeline.api.paging import Asked, place_in, read_cursor, write_cursor
 from pipeline.api.route import route
 from pipeline.api.shapes import shape_of
 from pipeline.model.errors import ServiceAwayError
+from pipeline.tickets.attachments import AttachmentView
 from pipeline.tickets.evidence import canonical, evidence
 from pipeline.tickets.filters import Filters
 from pipeline.tickets.playbook import steps_of
@@ -28,6 +29,7 @@ TicketLine = shape_of(
     Line, name="TicketLine", first=datetime, last=datetime, opened=datetime, changed=datetime,
     closed=_MOMENT, due=_MOMENT,
 )  # fmt: skip
+File = shape_of(AttachmentView, name="File", at=datetime, gone=_MOMENT)
 
 
 class TicketPage(BaseModel):
@@ -112,6 +114,7 @@ class Ticket(BaseModel):
     page: int
     pages: int
     findings: list[Part]
+    files: list[File]  # type: ignore[valid-type]
     documents: dict[str, dict[str, Any]]
     store_away: bool
 
@@ -190,6 +193,7 @@ def one_ticket(caller: Entered, number: Number, response: Response, page: Findin
         "page": view.page,
         "pages": view.pages,
         "findings": [_plain(one) for one in view.findings],
+        "files": view.files,
         "documents": view.documents,
         "store_away": away,
     }
@@ -226,16 +230,41 @@ class Evidence(BaseModel, extra="allow"):
 def taken_out(caller: Entered, number: Number, page: FindingsPage = 1) -> Response:
     """The ticket as evidence: rule texts, matched fields and raw lines, each with its hash. 503 while the
     store is away: evidence without its events is none."""
-    view, away = _view(caller, number, page)
-    if away:
-        raise ServiceAwayError("the store does not answer")
-    body = canonical(evidence(view, caller.actor, now=caller.now)) + "\n"
+    body = canonical(_evidence(caller, number, page)) + "\n"
     name = f'attachment; filename="ticket-{number}.json"'
     return Response(
         body.encode("utf-8", "replace"),
         media_type="application/json",
         headers={"Content-Disposition": name},
     )
+
+
+_HTML = {"text/html": {"schema": {"type": "string"}}}
+
+
+@route(
+    router, "GET", "/tickets/{number}/evidence.html", "ticket.read", errors=(404,),
+    responses={200: {"description": "A file that needs no other.", "content": _HTML}},
+    response_class=Response,
+)  # fmt: skip
+def printed(
+    caller: Entered, number: Number, page: FindingsPage = 1, language: Literal["vi", "en"] = "vi"
+) -> Response:
+    """The same for paper."""
+    text = caller.gate.printer(_evidence(caller, number, page), caller.actor, language=language)
+    name = f'attachment; filename="ticket-{number}.html"'
+    return Response(
+        text.encode("utf-8", "replace"),
+        media_type="text/html",
+        headers={"Content-Disposition": name},
+    )
+
+
+def _evidence(caller: Caller, number: int, page: int) -> dict[str, Any]:
+    view, away = _view(caller, number, page)
+    if away:
+        raise ServiceAwayError("the store does not answer")
+    return evidence(view, caller.actor, now=caller.now)
 
 
 def _view(caller: Caller, number: int, page: int) -> tuple[TicketView, bool]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from starlette.responses import Response
 
-from pipeline.console.uploads import given
+from pipeline.api.uploads import given
 from pipeline.console.views.tickets import shown
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError

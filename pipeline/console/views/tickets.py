@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
 
 import msgspec
 from sqlalchemy import select
@@ -15,12 +14,14 @@ from pipeline.access.agencies import agencies, unknown
 from pipeline.access.hashing import new_secret
 from pipeline.access.names import person_names
 from pipeline.access.permissions import PEOPLE_ROLES, reach, scope_for
+from pipeline.api.uploads import as_download
 from pipeline.console.ticket_facts import explain
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Actor
 from pipeline.model.tickets import ClosingReason, TicketStatus, Tlp
 from pipeline.state.tables.access import Person
+from pipeline.tickets import saved_views
 from pipeline.tickets.attachments import fetch
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.evidence import canonical, evidence
@@ -36,16 +37,13 @@ from pipeline.tickets.queue import (
     list_tickets,
     tally,
 )
-from pipeline.tickets.saved_views import views_of
 from pipeline.tickets.shift import hand_overs
 
 SIZE = 50
 NOTE_SHOWN = timedelta(hours=12)
 REASONS = tuple(reason.value for reason in ClosingReason if reason is not ClosingReason.RECOVERED)
 LEVELS = ("critical", "high", "medium", "low", "informational")
-FILTERS = (
-    "status", "agency", "at_least", "owner", "rule", "entity", "words", "tag", "alert", "drill", "after",
-)  # fmt: skip
+FILTERS = (*saved_views.NAMES, "after")
 TLPS = tuple(one.value for one in Tlp)
 
 
@@ -54,7 +52,7 @@ def home(visit: Visit) -> Response:
 
 
 def queue_page(visit: Visit) -> Response:
-    views = views_of(visit.state, visit.actor)
+    views = saved_views.views_of(visit.state, visit.actor)
     note = next(iter(hand_overs(visit.state, visit.actor, limit=1)), None)
     if note is not None and visit.now - note.at > NOTE_SHOWN:
         note = None
@@ -218,15 +216,7 @@ def download(visit: Visit) -> Response:
     """A file as bytes without a meaning: no browser shows or runs it here, whatever it holds."""
     request = Request(actor=visit.actor, ticket=visit.request.path_params["number"])
     one, body = fetch(visit.state, request, visit.console.shelf, visit.request.path_params["file"])
-    plain = one.name.encode("ascii", "replace").decode().replace("?", "_").replace("\\", "_")
-    return Response(
-        body,
-        media_type="application/octet-stream",
-        headers={
-            "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(one.name, safe='')}",
-            "Content-Security-Policy": "default-src 'none'; sandbox",
-        },
-    )
+    return Response(body, media_type="application/octet-stream", headers=as_download(one.name))
 
 
 def printed(visit: Visit) -> Response:
@@ -235,7 +225,9 @@ def printed(visit: Visit) -> Response:
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
     agency = body["ticket"]["agency"]
-    return visit.render("ticket_print.html", body=body, agency=names.get(agency) or unknown(agency))
+    return visit.render(
+        "ticket_print.html", body=body, agency=names.get(agency) or unknown(agency), style=""
+    )
 
 
 def _evidence(visit: Visit) -> dict[str, Any]:

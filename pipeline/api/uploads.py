@@ -1,4 +1,4 @@
-"""Forms with files, read within limits: as far as the limits go on disk, never whole in memory.
+"""Files in and out over HTTP. Forms with files, read within limits: as far as the limits go on disk, never whole in memory.
 
 In: a request that has passed the guard and whose sender is known. Out: its form, or `UsageError`. A body that is
 too large is read to its end (up to a multiple of the limit) and thrown away, so that the browser gets to see the
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from typing import Final
+from urllib.parse import quote
 
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
@@ -65,3 +66,14 @@ def given(form: FormData, name: str) -> list[Given]:
     """The files of a field that were chosen (a browser sends an empty one where none was)."""
     files = [one for one in form.getlist(name) if isinstance(one, UploadFile)]
     return [Given(one.filename or "", one.file.read()) for one in files if one.filename or one.size]
+
+
+def as_download(name: str) -> dict[str, str]:
+    """The headers of a file that no browser shows or runs, under this name."""
+    plain = name.encode("ascii", "replace").decode()
+    for odd in '?\\"':
+        plain = plain.replace(odd, "_")
+    return {
+        "Content-Disposition": f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }

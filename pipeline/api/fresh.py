@@ -1,0 +1,40 @@
+"""Secrets that were just given out, in memory alone: for who asks again because the answer got lost on its way.
+
+In: a name and a text. Out: the text, for ten minutes. Bounded: past `MOST` the oldest goes. Nothing is written
+anywhere, and a restart forgets all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import Final
+
+KEPT: Final = timedelta(minutes=10)
+MOST: Final = 1_000
+
+
+class Fresh:
+    """One per process; threads may share it."""
+
+    def __init__(self) -> None:
+        self._held: OrderedDict[str, tuple[datetime, str]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def keep(self, name: str, text: str, *, now: datetime) -> None:
+        with self._lock:
+            self._forget(now)
+            self._held[name] = (now, text)
+            while len(self._held) > MOST:
+                self._held.popitem(last=False)
+
+    def get(self, name: str, *, now: datetime) -> str | None:
+        with self._lock:
+            self._forget(now)
+            found = self._held.get(name)
+        return found[1] if found else None
+
+    def _forget(self, now: datetime) -> None:
+        while self._held and now - next(iter(self._held.values()))[0] >= KEPT:
+            self._held.popitem(last=False)
