@@ -51,7 +51,7 @@ _BYTES: Final = {"application/octet-stream": {"schema": {"type": "string", "form
 
 
 class Files(BaseModel):
-    items: list[File]  # type: ignore[valid-type]
+    items: list[File]
 
 
 @route(router, "GET", "/tickets/{number}/files", "ticket.read", errors=(404,), response_model=Files)
