@@ -1,8 +1,10 @@
-"""``store``: what a cluster needs before events go into it, and whether a lake is whole."""
+"""``store``: what a cluster needs before events go into it, events carried to the other store, whether a lake is whole."""
 
 from __future__ import annotations
 
+import sys
 from dataclasses import asdict
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +19,12 @@ from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
     from pipeline.store.lake_verify import Damage
+
+
+class Kind(StrEnum):
+    LAKE = "lake"
+    ELASTICSEARCH = "elasticsearch"
+
 
 store = typer.Typer(no_args_is_help=True, help="What keeps the events: a cluster, or the lake.")
 
@@ -63,6 +71,43 @@ def init(
             },
             as_json=as_json,
         )
+
+
+@store.command("copy")
+def copy(
+    to: Annotated[Kind, typer.Option(help="The store that the events are carried to.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Carry this home's events over to the other kind of store, and compare both. Doing it again goes on."""
+    from pipeline.serve.moving import copy_store
+
+    with opened(home) as here, bar(" receipts") as progress:
+        copied = copy_store(here, to.value, progress, now=utc_now())
+    rows = [asdict(one) for one in copied]
+    if as_json:
+        show_one({"nodes": rows, "events": sum(one.events for one in copied)}, as_json=True)
+        return
+    show_list(rows, as_json=False)
+    sys.stderr.write(
+        f"both are the same. Set store.kind to {to.value} before the next start; the other store stays as it was, "
+        "until thapcanh store discard.\n"
+    )
+
+
+@store.command("discard")
+def discard(
+    kind: Annotated[Kind, typer.Argument(help="A store whose events are not in use.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete them.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Delete what the store that is not in use holds: after a copy, or of one that was given up."""
+    from pipeline.serve.moving import discard_store
+
+    with opened(home) as here:
+        gone = discard_store(here, kind.value, now=utc_now(), yes=yes)
+    show_one({"store": kind.value, "deleted": gone}, as_json=as_json)
 
 
 @store.command("verify")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -22,18 +23,18 @@ from pipeline.model.errors import DamagedError
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.state.tables.lake import LakeFile, LakeSpan, Superseded
+from pipeline.state.tables.lake import LakeFile, Superseded
 from pipeline.store import (
     lake_compact,
     lake_delete,
     lake_manifest,
+    lake_scan,
     lake_verify,
     settlement,
     superseding,
 )
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
-from pipeline.store.columns import ALWAYS, from_extra
-from pipeline.store.files import Written, arrange, damaged, open_parquet, write_file
+from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.ids import KnownIds, day_of, halves, repeated
 from pipeline.store.lake_files import Manifest
 from pipeline.store.lake_search import DEFAULT_LIMITS, LakeSearch, Limits
@@ -101,31 +102,7 @@ class Lake:
         columns: Mapping[str, frozenset[str] | None] | None = None,
     ) -> Iterator[tuple[str, pa.Table]]:
         """See `base.Store`. One file at a time is in memory."""
-        spans = {node: span for node, span in window.spans.items() if span[1] > span[0]}
-        overlap = [
-            sa.and_(LakeSpan.node == node, LakeSpan.last > after, LakeSpan.first <= upto)
-            for node, (after, upto) in spans.items()
-        ]
-        if not overlap:
-            return
-        chosen = (
-            sa.select(LakeFile)
-            .where(LakeFile.id.in_(sa.select(LakeSpan.file).where(sa.or_(*overlap))))
-            .where(LakeFile.state == _LIVE)
-            .order_by(LakeFile.number)
-        )
-        with self._state.read() as session:
-            files = list(session.scalars(chosen))
-            gone = set(session.scalars(sa.select(Superseded.event)))
-        for file in files:
-            if columns is not None and file.dataset not in columns:
-                continue
-            if not any(map(scope.allows, file.agencies)):
-                continue
-            wanted = columns[file.dataset] if columns is not None else None
-            table = _within(_read(self._root / file.path, wanted), spans, scope, gone)
-            if table.num_rows:
-                yield file.dataset, table
+        return lake_scan.scan(self._root, self._state, window.spans, scope=scope, columns=columns)
 
     def get(
         self, ids: Sequence[str], *, scope: Scope, when: TimeRange = ALL_TIME
@@ -177,7 +154,8 @@ class Lake:
         after: str | None = None,
     ) -> Page:
         """See `base.SearchableStore`."""
-        return self._search.search(query, scope=scope, when=when, limit=limit, after=after)
+        page = self._search.search(query, scope=scope, when=when, limit=limit, after=after)
+        return replace(page, missing=lake_verify.missing(self._state, scope, when))
 
     def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
         """See `base.SearchableStore`."""
@@ -271,67 +249,3 @@ class Lake:
                     continue
                 self._known.add(day_of(file.last_created), ids)
         self._known.forget_before(oldest)
-
-
-def _read(path: Path, wanted: frozenset[str] | None) -> pa.Table:
-    """The file's columns that are wanted, each name a column (read, from the map, or absent)."""
-    import pyarrow as pa
-
-    try:
-        opened = open_parquet(path)
-        if wanted is None:
-            return opened.read()
-        names = {*ALWAYS, *wanted}
-        have = [name for name in opened.schema_arrow.names if name in names or name == events.EXTRA]
-        table = opened.read(have)
-    except FileNotFoundError as error:
-        raise DamagedError("a file of the lake is gone", where=str(path), remedy=_REMEDY) from error
-    except (pa.ArrowException, OSError) as error:  # its footer is whole, its pages are not
-        raise damaged(path, error) from error
-    missing = names - set(table.column_names)
-    if events.EXTRA in table.column_names:
-        for name, values in from_extra(table, missing).items():
-            table = table.append_column(name, values)
-        if events.EXTRA not in names:
-            table = table.drop_columns([events.EXTRA])
-    return table
-
-
-def _within(
-    table: pa.Table, spans: Mapping[str, tuple[int, int]], scope: Scope, gone: set[str]
-) -> pa.Table:
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    keep = pa.array([False] * table.num_rows)
-    sequence, node = table.column(events.SEQUENCE), table.column(events.NODE)
-    for name, (after, upto) in spans.items():
-        inside = pc.and_(pc.greater(sequence, after), pc.less_equal(sequence, upto))
-        keep = pc.or_(keep, pc.and_(pc.equal(node, name), inside))
-    if scope.agencies is not None:
-        keep = pc.and_(
-            keep,
-            pc.is_in(
-                table.column(events.AGENCY), value_set=pa.array(sorted(scope.agencies), pa.string())
-            ),
-        )
-    if gone:
-        ids = pa.array([bytes.fromhex(one) for one in sorted(gone)], pa.binary(16))
-        keep = pc.and_(
-            keep, pc.invert(pc.is_in(table.column(events.ID).cast(pa.binary(16)), value_set=ids))
-        )
-    if not pc.all(keep, min_count=0).as_py():
-        table = table.filter(keep)
-    if _in_order(table):  # as nearly every file is; a copy of all its bytes is spared
-        return table
-    return table.sort_by([(events.NODE, "ascending"), (events.SEQUENCE, "ascending")])
-
-
-def _in_order(table: pa.Table) -> bool:
-    """Whether the rows are of one node, by sequence."""
-    import numpy as np
-    import pyarrow.compute as pc
-
-    numbers = table.column(events.SEQUENCE).to_numpy()
-    one = pc.count_distinct(table.column(events.NODE)).as_py() <= 1
-    return one and bool((np.diff(numbers) > 0).all())

@@ -101,18 +101,18 @@ def _merge(
         tables = [open_parquet(root / file.path).read() for file in files]
     except (DamagedError, OSError, pa.ArrowException):
         return 0  # whoever reads the file for its events says so, and names it
-    alike = _alike(tables)
-    if len(alike) < 2:
+    places = alike(tables)
+    if len(places) < 2:
         return 0
-    merged = pa.concat_tables([tables[place] for place in alike], promote_options="default")
+    merged = pa.concat_tables([tables[place] for place in places], promote_options="default")
     written = write_file(root, dataset, arrange(merged))
     step("compact.before")
     try:
-        _swap(state, [files[place] for place in alike], written, resendable=resendable, now=now)
+        _swap(state, [files[place] for place in places], written, resendable=resendable, now=now)
     except ConflictError:
         return 0  # rolled back; the new file is an orphan, and the next call begins anew
     step("compact.after")
-    return len(alike)
+    return len(places)
 
 
 def _swap(
@@ -127,7 +127,7 @@ def _swap(
         lake_manifest.record(session, new, resendable=resendable, now=now, tier=TIER, number=number)
 
 
-def _alike(tables: Sequence[Any]) -> list[int]:
+def alike(tables: Sequence[Any]) -> list[int]:
     """The places of tables whose columns are of one type each, and where no name is a column here and a
     leftover there: in one file a name stands in one place."""
     types: dict[str, Any] = {}

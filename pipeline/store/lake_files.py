@@ -23,7 +23,6 @@ from pipeline.state.tables.lake import LakeFile, LakeSchema, Superseded
 from pipeline.store.base import TimeRange
 from pipeline.store.columns import from_extra
 from pipeline.store.files import damaged
-from pipeline.store.lake_verify import LOST
 from pipeline.store.masks import field_of, leaf_mask
 from pipeline.store.query_tree import And, Everything, Node, Not, Or, Words
 
@@ -75,18 +74,6 @@ class Manifest:
                 }
         files = [Facts(r[0], r[1], r[2], r[3], frozenset(r[4]), r[5], r[6]) for r in rows]
         return [f for f in files if any(map(scope.allows, f.agencies))], gone
-
-    def missing(self, scope: Scope, when: TimeRange) -> int:
-        """How many events of the scope and time were lost with files that were given up, as far as is known:
-        those of a file that touches the time."""
-        chosen = sa.select(LakeFile.agencies).where(LakeFile.state == LOST)
-        if when.start is not None:
-            chosen = chosen.where(LakeFile.last_time >= when.start)
-        if when.stop is not None:
-            chosen = chosen.where(LakeFile.first_time < when.stop)
-        with self._state.read() as session:
-            held = list(session.scalars(chosen))
-        return sum(rows for one in held for agency, rows in one.items() if scope.allows(agency))
 
     def columns(self, file: Facts) -> dict[str, str]:
         """The file's columns and their Arrow types as text."""

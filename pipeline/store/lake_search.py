@@ -76,8 +76,7 @@ class LakeSearch:
                 asked.floor = best[-1].key.time  # what is older cannot matter any more
         shown = best[:limit]
         following = write_key(shown[-1].key, query) if len(best) > limit else None
-        missing = self._manifest.missing(scope, when)
-        return Page(self._documents(shown, asked), following, missing)
+        return Page(self._documents(shown, asked), following)
 
     def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
         """See `base.SearchableStore`."""

@@ -19,10 +19,12 @@ import sqlalchemy as sa
 
 from pipeline.model.errors import ConflictError, DamagedError
 from pipeline.model.ids import new_id
+from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.lake import LakeFile
 from pipeline.state.tables.operation import Disposal
 from pipeline.store import lake_manifest
+from pipeline.store.base import TimeRange
 from pipeline.store.files import Written, file_digest, make_folder, new_file
 
 LOST: Final = "lost"
@@ -105,6 +107,19 @@ def give_up(state: State, damage: Damage, *, by: str, now: datetime) -> None:
             )
             for agency, rows in row.agencies.items()
         )  # fmt: skip
+
+
+def missing(state: State, scope: Scope, when: TimeRange) -> int:
+    """How many events of the scope and time were lost with files that were given up, as far as is known: those
+    of a file that touches the time. Events that were carried over to a cluster since lack them too."""
+    chosen = sa.select(LakeFile.agencies).where(LakeFile.state == LOST)
+    if when.start is not None:
+        chosen = chosen.where(LakeFile.last_time >= when.start)
+    if when.stop is not None:
+        chosen = chosen.where(LakeFile.first_time < when.stop)
+    with state.read() as session:
+        held = list(session.scalars(chosen))
+    return sum(rows for one in held for agency, rows in one.items() if scope.allows(agency))
 
 
 def _look(path: Path, file: LakeFile) -> str:

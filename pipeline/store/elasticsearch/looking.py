@@ -1,6 +1,6 @@
 """Single events by their ids: where they are, whose receipt they are, what takes their place.
 
-In: hex ids. Out: hits of every index of ours. What a commit has just created is read by `own`, which needs no
+In: hex ids. Out: hits of every index of ours. What a commit has just created is read by `others`, which needs no
 refresh; all else has been refreshed before it was settled.
 """
 
@@ -36,24 +36,25 @@ def receipts(client: Any, ids: Sequence[str], *, since: datetime) -> dict[str, t
     }
 
 
-def own(client: Any, there: Sequence[Prepared], node: str) -> int:
-    """How many of the events that were there are of these very receipts: made by us before a crash, or by a
-    request whose answer was lost."""
-    mine = 0
+def others(client: Any, there: Sequence[Prepared], node: str) -> frozenset[int]:
+    """Of the events that were there, the sequences of those that another receipt had put there: the rest was made
+    by us before a crash, or by a request whose answer was lost."""
+    found: set[int] = set()
     for start in range(0, len(there), _CHUNK):
         part = there[start : start + _CHUNK]
         asked = [{"_index": one.index, "_id": one.id, "_source": _RECEIPT} for one in part]
         with speaking("_mget"):
             answer = client.mget(docs=asked)
-        for one, found in zip(part, answer["docs"], strict=True):
-            if not found.get("found"):
+        for one, hit in zip(part, answer["docs"], strict=True):
+            if not hit.get("found"):
                 raise ServiceAwayError(
                     "an event was there and is gone", where=one.index, got=one.id,
                     remedy="it is tried again",
                 )  # fmt: skip
-            said = found["_source"]
-            mine += (said[events.NODE], said[events.SEQUENCE]) == (node, one.sequence)
-    return mine
+            said = hit["_source"]
+            if (said[events.NODE], said[events.SEQUENCE]) != (node, one.sequence):
+                found.add(one.sequence)
+    return frozenset(found)
 
 
 def mark_superseded(client: Any, marks: Mapping[str, str | None]) -> None:

@@ -7,7 +7,7 @@ is created only after the old one carries the mark of its successor, and both ar
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -25,10 +25,10 @@ from pipeline.settings.values import ElasticsearchSettings
 from pipeline.state.state import State
 from pipeline.state.tables.lake import Superseded
 from pipeline.state.tables.register import Agency
-from pipeline.store import settlement, superseding
+from pipeline.store import lake_verify, settlement, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
 from pipeline.store.elasticsearch import delete, looking
-from pipeline.store.elasticsearch.bulk import Bulk
+from pipeline.store.elasticsearch.bulk import Bulk, Done
 from pipeline.store.elasticsearch.client import connect, speaking, whole
 from pipeline.store.elasticsearch.documents import Prepared, prepare
 from pipeline.store.elasticsearch.health import health_of
@@ -107,8 +107,9 @@ class ElasticsearchStore:
         looking.mark_superseded(self.client, taken.marks)
         step("commit.marked")
         indices: set[str] = set()
-        done = self._bulk.send(self._prepared(fresh, indices))
-        mine = looking.own(self.client, done.there, commit.node)
+        done = self.send(fresh.items(), indices)
+        theirs = looking.others(self.client, done.there, commit.node)
+        mine = sum(one.sequence not in theirs for one in done.there)
         taken.stored = done.created + mine
         taken.known += len(done.there) - mine
         taken.refused = {one.id: _letter(commit, one, reason) for one, reason in done.refused}
@@ -135,14 +136,16 @@ class ElasticsearchStore:
         ]
         return table.filter(pa.array(keep, pa.bool_()))
 
+    def send(self, tables: Iterable[tuple[str, pa.Table]], indices: set[str]) -> Done:
+        """Put the events into their indices, which are made and gathered; they are durable, not yet visible."""
+        return self._bulk.send(self._prepared(tables, indices))
+
     def _prepared(
-        self, tables: Mapping[str, pa.Table], indices: set[str]
+        self, tables: Iterable[tuple[str, pa.Table]], indices: set[str]
     ) -> Iterator[list[Prepared]]:
-        """The rows ready for the cluster, their indices made and gathered."""
-        if not tables:
-            return
+        """The rows ready for the cluster."""
         drills = self._drills()
-        for dataset, table in tables.items():
+        for dataset, table in tables:
             for piece in prepare(table, dataset, drills):
                 for index in {one.index for one in piece} - indices:
                     self._ready.ensure(index)
@@ -194,7 +197,8 @@ class ElasticsearchStore:
         after: str | None = None,
     ) -> Page:
         """See `base.SearchableStore`."""
-        return self._search.search(query, scope=scope, when=when, limit=limit, after=after)
+        page = self._search.search(query, scope=scope, when=when, limit=limit, after=after)
+        return replace(page, missing=lake_verify.missing(self._state, scope, when))
 
     def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
         """See `base.SearchableStore`."""
