@@ -9,9 +9,9 @@ how wide a line end is.
 
 from __future__ import annotations
 
-import codecs
 from pathlib import Path
 
+from collectors.formats.text import newline_of
 from collectors.receivers import starts
 from collectors.receivers.assembly import AUDIT
 from collectors.receivers.directory import SourceIdentity
@@ -24,17 +24,6 @@ from collectors.tail.known import Entries
 from collectors.tail.tailer import Tailer
 from pipeline.model.records import RawRecord
 from pipeline.settings.values import CollectSettings, FileInput
-
-
-def newline_of(encoding: str) -> bytes:
-    """The line end in an encoding: two or four bytes in UTF-16 and UTF-32, one in all others."""
-    try:
-        name = codecs.lookup(encoding or "utf-8").name
-    except LookupError:
-        return b"\n"
-    if name in {"utf-16", "utf-32"}:  # as the decoder reads what has no mark
-        name += "-le"
-    return "\n".encode(name) if name.startswith(("utf-16", "utf-32")) else b"\n"
 
 
 class FileTail(FileWorker):

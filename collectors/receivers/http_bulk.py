@@ -26,6 +26,7 @@ from urllib.parse import parse_qs
 
 import uvicorn
 
+from collectors.formats.text import lines_of, newline_of
 from collectors.receivers import bulk, handshakes, http_body, keys, starts
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.directory import SourceIdentity
@@ -236,7 +237,7 @@ class HttpBulk:
     ) -> tuple[int, bytes]:
         request = _request_hash(identity.source, scope["path"], body)
         limit, moment, peer = self._intake.limits.record, now(), _peer(scope)
-        lines = [stripped for line in body.split(b"\n") if (stripped := line.rstrip(b"\r"))]
+        lines = lines_of(body, identity.encoding)
         lines = _assembled(lines, identity, limit)
         cut = sum(len(line) > limit for line in lines)
         if cut:
@@ -283,7 +284,7 @@ def _assembled(lines: list[bytes], identity: SourceIdentity, limit: int) -> list
     chosen = starts.wanted(identity.assemble, identity.product)
     if not chosen:
         return lines
-    made = starts.assembler(chosen, seconds=1.0, size=limit)
+    made = starts.assembler(chosen, seconds=1.0, size=limit, join=newline_of(identity.encoding))
     found = [one.body for line in lines for one in made.feed(line, 0, 0.0)]
     return found + [one.body for one in made.flush()]
 

@@ -95,8 +95,10 @@ def _epoch(text: str, _received: int) -> Moment | None:
         micros = number * 1_000
     elif size < 100_000_000_000_000_000:
         micros = number
-    else:
+    elif size < 9 * 10**18:
         micros = number // 1_000
+    else:
+        return None
     return (micros, False) if EARLIEST <= micros <= LATEST else None
 
 

@@ -8,11 +8,13 @@ the row is the same however records are cut into batches.
 
 from __future__ import annotations
 
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import numpy as np
 
+from collectors.formats.text import composed
 from pipeline.model import events
 from pipeline.model.memory import collector_at_rest
 from pipeline.model.records import DeadLetter, RawRecord
@@ -101,7 +103,14 @@ def _normalise(product: Product, records: Sequence[RawRecord], context: Context)
             for record, line in zip(records, text, strict=True)
         ]
         plain = envelope.is_utf8(context.encoding) and not kept
+        if not envelope.is_utf8(context.encoding):
+            lines = [None if line is None else composed(line) for line in lines]
         whole = envelope.original(records, None if plain else text)
+    for row, record in enumerate(records):
+        if record.body.startswith(BOM_UTF8) and lines[row] is not None:  # the first line of a file
+            lines[row] = lines[row].removeprefix(
+                BOM_UTF8 if isinstance(lines[row], bytes) else "\ufeff"
+            )
     told = tell(product, lines)
     dropped = told.dropped | {row for row, line in enumerate(lines) if line is None}
     return _Batch(product, records, context, whole, kept).tables(told, len(dropped))

@@ -5,6 +5,7 @@ A key's secret is returned once, as ``id:secret``, the form that shippers are gi
 
 from __future__ import annotations
 
+import codecs
 import ipaddress
 import re
 from collections.abc import Collection
@@ -248,7 +249,15 @@ def _check_reading(timezone: str, encoding: str) -> None:
             remedy=f"did you mean {near}?" if near else "",
         )  # fmt: skip
     if encoding and not known_encoding(encoding):
-        raise UsageError("no such encoding", got=encoding, expected="utf-8, cp1258, utf-16 …")
+        raise UsageError(
+            "no such encoding", got=encoding,
+            expected="utf-8, utf-16-le, utf-16-be, cp1258, tcvn3, viscii, vni …",
+        )  # fmt: skip
+    if encoding and codecs.lookup(encoding).name in {"utf-16", "utf-32"}:
+        raise UsageError(
+            "the order of bytes is not declared", got=encoding,
+            expected=f"{encoding}-le (as Windows writes) or {encoding}-be",
+        )  # fmt: skip
 
 
 def _check_name(text: str, what: str) -> None:

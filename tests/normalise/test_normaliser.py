@@ -149,6 +149,29 @@ def test_a_declared_encoding_is_read_and_not_guessed() -> None:
     assert events.ORIGINAL_BYTES not in row
 
 
+@pytest.mark.parametrize("encoding", ["tcvn3", "viscii", "vni", "cp1258", "utf-16-le", "utf-16-be"])
+def test_fields_are_composed_and_the_original_is_as_it_came(encoding: str) -> None:
+    context = Context("n", "a", "s", KEY, NOW, encoding=encoding)
+    line = "<13>Nov 24 09:00:00 may-1 app: cô Ba"
+    tail = {"cp1258": "ò\u0323", "tcvn3": "i\u0323"}.get(
+        encoding, "ị"
+    )  # marks apart, where it has such
+    row = one("generic", (line + tail).replace("ò", "o").encode(encoding), context)
+    assert row["host.name"] == "may-1"
+    assert row["message"] == "cô Ba" + {"cp1258": "ọ"}.get(encoding, "ị")
+    assert row[events.ORIGINAL] == (line + tail).replace("ò", "o")
+    assert events.ORIGINAL_BYTES not in row
+
+
+def test_the_mark_at_the_beginning_of_a_file_is_no_part_of_its_first_line() -> None:
+    assert one("generic", b'\xef\xbb\xbf{"user":{"name":"an"}}')["user.name"] == "an"
+    assert (
+        one("aws_cloudtrail", b'\xef\xbb\xbf{"eventName":"ConsoleLogin"}').get(events.TAGS) is None
+    )
+    row = one("generic", b"\xef\xbb\xbf<13>Nov 24 09:00:00 may-1 app: x")
+    assert (row["host.name"], row[events.ORIGINAL][:4]) == ("may-1", "\ufeff<13")
+
+
 def test_a_sender_cannot_write_what_the_pipeline_sets() -> None:
     row = one(
         "generic",
