@@ -1,7 +1,8 @@
 """Comma or tab separated fields in a fixed order: PAN-OS, pfSense filterlog, Exchange tracking.
 
 In: one line, e.g. ``1,2026/11/24 09:00:00,007,TRAFFIC,end,"a, b",10.1.1.1``.
-Out: one value a declared column; more fields than columns come as ``column.<number from 1>``.
+Out: one value a declared column, None where the field is empty; more fields than columns come as
+``column.<number from 1>``.
 `columns_by` chooses the list of columns by the text of one field (PAN-OS: field 4 is the type).
 A line that starts with `#` (W3C header, Exchange) is dropped, as is a line of the column names.
 """
@@ -64,7 +65,7 @@ def csv_fields(
             if tuple(values) == shape:
                 parsed.dropped.add(row)
                 continue
-            grouper.add(row, shape, values[: len(shape)])
+            grouper.add(row, shape, [value or None for value in values[: len(shape)]])
         parsed.groups.extend(grouper.groups())
         return parsed
 

@@ -155,9 +155,10 @@ def _single(target: str, how: str, options: Mapping[str, Any], types: Types) -> 
     formats = [formats] if isinstance(formats, str) else formats
     zone = options.get("zone", "source")
     if how == "enum":
-        return convert.to_enum(
+        words = convert.to_enum(
             target, options.get("values", {}), options.get("default", "drop"), many=field.many
         )
+        return words if field.many else _then(words, types)
     if how == "list":
         return convert.to_list(target, separator=options.get("separator", ","))
     if how in {"lower", "upper"}:

@@ -10,6 +10,7 @@ AUDIT = "{product: linux, service: auditd}"
 FILE = "{product: linux, category: file_event}"
 WEB = "{category: webserver}"
 PROXY = "{category: proxy}"
+VIRUS = "{category: antivirus}"
 WAF = "{product: modsecurity, category: application}"
 NETWORK = "{product: linux, category: network_connection}"
 CASES = {
@@ -52,6 +53,22 @@ CASES = {
     "microsoft_365": [
         ("{product: m365, service: audit}", "{Operation: UserLoginFailed}", {"a refused login"}),
         ("{product: azure, service: auditlogs}", "{properties.message|contains: secrets}", {"a secret for an application"}),
+    ],
+    "suricata": [
+        ("{category: dns}", "{query|endswith: .example, record_type: A, answer: 203.0.113.66}", {"the answer to it"}),
+        (PROXY, "{c-uri|endswith: '.exe?id=7', cs-host|contains: evil, c-useragent|startswith: Mozilla}", {"the request of it"}),
+        (WEB, "{cs-uri-stem|endswith: /setup.exe, sc-status: 200}", {"the request of it"}),
+    ],
+    "fortinet_fortigate": [
+        (PROXY, "{c-uri: /bizsquads, action: blocked}", {"a page of a denied category"}),
+        (VIRUS, "{Signature|contains: EICAR, Filename: eicar.com}", {"a virus blocked"}),
+        ("{category: dns}", "{query|endswith: .example}", {"a name of a blocked domain"}),
+    ],
+    "paloalto_panos": [
+        (PROXY, "{c-uri|contains: /setup.exe, cs-method: GET, cs-host: update.evil-cdn.example}", {
+            "a page blocked by its category"}),
+        (VIRUS, "{Filename|contains: fake, Action: block-ip}", {"a file judged by WildFire"}),
+        ("{category: firewall}", "{dst_port: 443, action: allow}", {"a session ends, syslog of a firewall"}),
     ],
     "squid": [
         (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
