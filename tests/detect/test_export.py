@@ -79,7 +79,7 @@ CASES = [
     (
         "category: webserver", "{cs-method: POST, sc-status: 200}", 1,
         ("(event.dataset:(nginx.access OR apache.access OR iis.access OR apache_tomcat.access OR "
-        "zimbra.access)) AND (http.request.method:POST AND http.response.status_code:200)"),
+        "zimbra.access OR suricata.http)) AND (http.request.method:POST AND http.response.status_code:200)"),
     ),
     (
         "product: nginx, category: webserver", "cs-method: POST", 1,
