@@ -76,13 +76,16 @@ def _name(entry: tuple[tuple[str, str], Tally]) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Knock:
-    """A sender nobody knows. Times in micros."""
+    """A sender nobody knows, by `address` or what else it showed. Times in micros; `size` is the most that it
+    sent at a time, in bytes, where it is seen; `known_by` as in the register's table."""
 
     receiver: str
     address: str
     first: int
     last: int
     count: int
+    size: int = 0
+    known_by: str = "address"
 
 
 class Knocks:
@@ -92,12 +95,15 @@ class Knocks:
         self._capacity = capacity
         self._seen: OrderedDict[tuple[str, str], Knock] = OrderedDict()
 
-    def add(self, receiver: str, address: str, now: int) -> None:
+    def add(
+        self, receiver: str, address: str, now: int, size: int = 0, known_by: str = "address"
+    ) -> None:
         key = (receiver, address)
         old = self._seen.pop(key, None)
         self._seen[key] = Knock(
-            receiver, address, old.first if old else now, now, old.count + 1 if old else 1
-        )
+            receiver, address, old.first if old else now, now, old.count + 1 if old else 1,
+            max(size, old.size if old else 0), known_by,
+        )  # fmt: skip
         if len(self._seen) > self._capacity:
             self._seen.popitem(last=False)
 

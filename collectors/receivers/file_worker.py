@@ -123,7 +123,7 @@ class FileWorker:
             while not self._stop.is_set():
                 identity = self.intake.directory.by_source(self.given.source)
                 if identity is None and not unknown:
-                    self.intake.knock(self.name, self.given.source)
+                    self.intake.knock(self.name, self.given.source, known_by="settings")
                 unknown, more = identity is None, False
                 if identity is not None:
                     more = self._turn(lambda one=identity: self.work(one, time.monotonic()))  # type: ignore[misc]

@@ -146,7 +146,9 @@ class HttpBulk:
         given = keys.from_header(headers.get(b"authorization", b"").decode("latin-1"))
         identity = await self._intake.by_key(*given) if given else None
         if identity is None:
-            self._intake.knock(self.name, _peer(scope))
+            length = headers.get(b"content-length", b"")
+            size = min(int(length[:15]), 1 << 30) if length.isdigit() else 0
+            self._intake.knock(self.name, _peer(scope), size, "key")
             raise UnknownKeyError(
                 "the API key is missing, unknown, expired or revoked",
                 where="Authorization",

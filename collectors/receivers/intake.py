@@ -50,8 +50,9 @@ class Intake:
     def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
         return self.directory.by_certificate(names)
 
-    def knock(self, receiver: str, address: str) -> None:
-        self.knocks.add(receiver, address, now())
+    def knock(self, receiver: str, address: str, size: int = 0, known_by: str = "address") -> None:
+        """Somebody unknown is refused. Of what they sent only the size is kept."""
+        self.knocks.add(receiver, address, now(), size, known_by)
 
     async def store(
         self, receiver: str, source: str, drafts: Sequence[Draft], request: bytes = b""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import func, select
+from sqlalchemy import delete, func, select
 
 from collectors.receivers import keys
 from collectors.receivers.counters import Knock
@@ -25,6 +25,8 @@ from pipeline.state.tables import register
 from pipeline.state.tables.intake import FileRange
 
 REFRESH_EVERY: Final = 2.0
+KNOCKS_KEPT: Final = 10_000
+_KNOCKS_AT_A_TIME: Final = 200
 _LOG = logging.getLogger(__name__)
 
 
@@ -158,9 +160,12 @@ class RegisterReport:
                 row.counters = _grown(row.counters or {}, counters, self._saved.get(source, {}))
                 if counters["last_received"]:
                     row.last_received = from_micros(counters["last_received"])
-            for knock in knocks:
-                _save_knock(session, knock)
         self._saved.update(fresh)
+        for place in range(0, len(knocks), _KNOCKS_AT_A_TIME):
+            with self._state.begin() as session:
+                for knock in knocks[place : place + _KNOCKS_AT_A_TIME]:
+                    _save_knock(session, knock)
+                _forget_knocks(session)
 
 
 def _by_source(snapshot: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -200,8 +205,26 @@ def _save_knock(session: Any, knock: Knock) -> None:
     ).one_or_none()
     if row is None:
         row = register.Knock(
-            listener=knock.receiver, address=knock.address, first=from_micros(knock.first), count=0
-        )
+            listener=knock.receiver, address=knock.address, first=from_micros(knock.first), count=0,
+            size=0, ignored=None,
+        )  # fmt: skip
         session.add(row)
-    row.last = from_micros(knock.last)
+    row.last, row.known_by = from_micros(knock.last), knock.known_by
     row.count += knock.count
+    row.size = max(row.size, knock.size)
+
+
+def _forget_knocks(session: Any) -> None:
+    """Addresses of UDP can be forged: whoever forges them by the million fills no state."""
+    beyond = session.scalar(
+        select(register.Knock.last)
+        .order_by(register.Knock.last.desc())
+        .offset(KNOCKS_KEPT)
+        .limit(1)
+    )
+    if beyond is not None:
+        session.execute(
+            delete(register.Knock).where(
+                register.Knock.last <= beyond, register.Knock.ignored.is_(None)
+            )
+        )

@@ -71,7 +71,7 @@ class RestPoll(FileWorker):
     def _look(self) -> None:
         identity = self.intake.directory.by_source(self.given.source)
         if identity is None:
-            self.intake.knock(self.name, self.given.source)
+            self.intake.knock(self.name, self.given.source, known_by="settings")
         elif not self._stop.is_set():
             self._turn(lambda: self.work(identity, time.monotonic()))
 

@@ -179,9 +179,10 @@ class StreamConnection(asyncio.Protocol):
         self.certificate = certificates.names_of(transport.get_extra_info("ssl_object"))
         self.identity = self.receiver.identify(self)
         if self.identity is None:
-            self.intake.knock(
-                self.receiver.name, self.certificate[0] if self.certificate else self.peer
+            shown, known_by = (
+                (self.certificate[0], "certificate") if self.certificate else (self.peer, "address")
             )
+            self.intake.knock(self.receiver.name, shown, known_by=known_by)
             transport.abort()
             return
         if self._too_many():

@@ -134,7 +134,7 @@ class SyslogUdp:
         intake = self._intake
         identity = intake.by_address(self.name, address)
         if identity is None:
-            intake.knock(self.name, address)
+            intake.knock(self.name, address, len(body))
             return
         tally = intake.counters.of(self.name, identity.source)
         assembled = body and starts.wanted(identity.assemble, identity.product) == AUDIT

@@ -26,6 +26,7 @@ asset.read       all      own      all      all            all       all
 asset.write      -        own      -        all            all       -
 source.read      all      own      all      all            all       all
 source.write     -        own      -        all            all       -
+knock.settle     -        -        -        all            all       -
 dead.read        all      own      all      all            all       all
 dead.replay      -        own      -        all            all       -
 event.search     all      own      all      all            all       all

@@ -85,14 +85,14 @@ def letters(here: Installation) -> Iterator[Symptom]:
     )
     with here.state.read() as session:
         causes = [f"{count:,} {cause}" for cause, count in session.execute(counted)]
-        knocks = session.scalar(sa.select(sa.func.count()).select_from(Knock)) or 0
+        knocks = session.scalar(sa.select(sa.func.count()).where(Knock.ignored.is_(None))) or 0
     yield judged(
         "dead letters", ", ".join(causes) or "none open",
         warn="mend the source's product or settings, then replay them" if causes else "",
     )  # fmt: skip
     yield judged(
         "unknown senders", f"{knocks:,}",
-        warn="register them: thapcanh source add --address LISTENER=NETWORK" if knocks else "",
+        warn="thapcanh source knocks, then source admit or source ignore" if knocks else "",
     )  # fmt: skip
 
 

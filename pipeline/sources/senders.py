@@ -1,4 +1,4 @@
-"""By what a source is told from others: keys, client certificates, address ranges; and who knocks unknown.
+"""By what a source is told from others: keys, client certificates, address ranges.
 
 In: an actor and what a sender shows. Out: rows of the register. A key's secret is returned once, as ``id:secret``,
 the form that shippers are given; only its hash is kept. Whatever is revoked is so at once and for good.
@@ -7,7 +7,8 @@ the form that shippers are given; only its hash is kept. Whatever is revoked is 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -15,17 +16,19 @@ from collectors.receivers.certificates import registered_name
 from collectors.receivers.keys import new_key
 from pipeline.access import log
 from pipeline.access.permissions import require
-from pipeline.model.errors import ConflictError, NotFoundError
+from pipeline.model.clock import to_iso
+from pipeline.model.errors import ConflictError, NotFoundError, UsageError
 from pipeline.model.scope import Actor
-from pipeline.sources.register import KEY_LIFE, get_source, network_of
+from pipeline.sources.register import KEY_LIFE, get_source
 from pipeline.state.state import State
 from pipeline.state.tables.register import (
-    Knock,
     Source,
     SourceAddress,
     SourceCertificate,
     SourceKey,
 )
+
+LONGEST_LIFE: Final = timedelta(days=3650)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +94,34 @@ def _key_line(key: SourceKey, now: datetime) -> KeyLine:
     return KeyLine(key.id, standing, key.created, key.expires)
 
 
-def new_source_key(state: State, actor: Actor, source: str, *, now: datetime) -> str:
-    """A further key; the old ones go on until they are revoked, so that senders can change over."""
+def new_source_key(
+    state: State,
+    actor: Actor,
+    source: str,
+    *,
+    life: timedelta = KEY_LIFE,
+    overlap: timedelta | None = None,
+    now: datetime,
+) -> str:
+    """A further key that holds for `life`. The old ones go on, so that senders can change over: until they are
+    revoked, or, where an `overlap` is given, until it has passed (none holds longer than it would have)."""
     get_source(state, actor, source, "source.write")
+    if not timedelta() < life <= LONGEST_LIFE:
+        raise UsageError(
+            "a key holds for some time", got=f"{life.days} days", expected=f"1 to {LONGEST_LIFE.days} days"
+        )  # fmt: skip
+    if overlap is not None and not timedelta() <= overlap <= LONGEST_LIFE:
+        raise UsageError("an overlap is a time to come", got=f"{overlap.days} days")
     key_id, secret, kept = new_key()
     with state.begin() as session:
-        session.add(
-            SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + KEY_LIFE)
-        )
+        if overlap is not None:
+            for old in session.scalars(
+                sa.select(SourceKey).where(SourceKey.source == source, SourceKey.revoked.is_(None))
+            ):
+                old.expires = min(old.expires or now + overlap, now + overlap)
+        session.add(SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + life))
+        until = "" if overlap is None else f", the others end at {to_iso(now + overlap)}"
+        log.record(session, actor.name, "key_made", f"{source}: {key_id}{until}", now=now)
     return f"{key_id}:{secret}"
 
 
@@ -110,7 +133,9 @@ def revoke_source_key(state: State, actor: Actor, key: str, *, now: datetime) ->
             raise NotFoundError("no such key", got=key)
         owner = session.get_one(Source, row.source)
         require(actor, "source.write", owner.agency)
-        row.revoked = row.revoked or now
+        if row.revoked is None:
+            row.revoked = now
+            log.record(session, actor.name, "key_revoked", f"{row.source}: {key}", now=now)
 
 
 def add_certificate(
@@ -144,44 +169,3 @@ def revoke_certificate(state: State, actor: Actor, certificate: str, *, now: dat
         row.revoked = row.revoked or now
         log.record(session, actor.name, "certificate_revoked", f"{row.source}: {name}", now=now)
     return name
-
-
-def list_knocks(state: State, actor: Actor) -> list[Knock]:
-    """Senders that nobody knows, the newest first. They are no agency's yet."""
-    require(actor, "operation.read", None)
-    with state.read() as session:
-        return list(session.scalars(sa.select(Knock).order_by(Knock.last.desc(), Knock.id)))
-
-
-def admit_knock(state: State, actor: Actor, knock: int, source: str, *, now: datetime) -> str:
-    """From now on the unknown sender is the source's: by its address at that listener, or by its certificate.
-    What it is known by is given back; what it sent before is lost."""
-    require(actor, "operation.read", None)
-    owner = get_source(state, actor, source, "source.write")
-    with state.read() as session:
-        row = session.get(Knock, knock)
-    if row is None:
-        raise NotFoundError("no such knock", got=str(knock), remedy="thapcanh source knocks")
-    if row.address.startswith("sha256:"):
-        known_by = add_certificate(state, actor, owner.id, row.address, now=now)
-    else:
-        known_by = _admit_address(state, actor, owner.id, row, now)
-    with state.begin() as session:
-        session.execute(sa.delete(Knock).where(Knock.id == knock))
-    return known_by
-
-
-def _admit_address(state: State, actor: Actor, source: str, knock: Knock, now: datetime) -> str:
-    network = network_of(knock.address)
-    known_by = f"{knock.listener}={network}"
-    with state.begin() as session:
-        same = sa.select(SourceAddress).where(
-            SourceAddress.listener == knock.listener, SourceAddress.network == network
-        )
-        held = session.scalar(same)
-        if held is not None and held.source != source:
-            raise ConflictError("the address is another source's", where=known_by, got=held.source)
-        if held is None:
-            session.add(SourceAddress(source=source, listener=knock.listener, network=network))
-            log.record(session, actor.name, "knock_admitted", f"{source}: {known_by}", now=now)
-    return known_by

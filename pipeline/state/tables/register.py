@@ -89,7 +89,11 @@ class SourceCertificate(Base):
 
 
 class Knock(Base):
-    """An unknown sender, refused and counted; an operator can turn it into a source."""
+    """An unknown sender, refused and counted; an operator can turn it into a source, or ignore it.
+
+    `known_by`: what such a sender would be known by: address, certificate, key, or settings (a file input names
+    the source in `address`). `size` is the most bytes that it sent at a time, where that is seen before it is
+    refused; of what it sent nothing is kept."""
 
     __tablename__ = "knock"
     __table_args__ = (UniqueConstraint("listener", "address"),)
@@ -97,9 +101,12 @@ class Knock(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     listener: Mapped[str] = mapped_column(String(64))
     address: Mapped[str] = mapped_column(String(80))  # or a certificate: sha256:…
+    known_by: Mapped[str] = mapped_column(String(16), default="address")
     first: Mapped[datetime]
-    last: Mapped[datetime]
+    last: Mapped[datetime] = mapped_column(index=True)
     count: Mapped[int] = mapped_column(default=0)
+    size: Mapped[int] = mapped_column(default=0)
+    ignored: Mapped[datetime | None]
 
 
 class Outage(Base):

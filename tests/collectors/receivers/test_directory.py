@@ -8,17 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from collectors.receivers import keys
+from collectors.receivers import keys, registered
 from collectors.receivers.counters import Knock, Knocks
 from collectors.receivers.directory import AddressBook, SourceIdentity
 from collectors.receivers.registered import RegisteredDirectory, RegisterReport
 from pipeline.model.clock import utc_now
-from pipeline.model.errors import ConflictError, NotFoundError
+from pipeline.model.errors import ConflictError, NotFoundError, UsageError
 from pipeline.model.scope import OPERATOR
+from pipeline.sources.knocks import (
+    admit_as_new,
+    admit_knock,
+    ignore_knock,
+    list_knocks,
+)
 from pipeline.sources.senders import (
     add_certificate,
-    admit_knock,
-    list_knocks,
+    means_of,
     new_source_key,
     revoke_certificate,
     revoke_source_key,
@@ -189,12 +194,21 @@ def test_certificates_of_the_register_know_a_source_until_they_are_revoked(state
 def test_a_knock_is_admitted_by_its_address_or_its_certificate(state: State) -> None:
     fingerprint = "sha256:" + "cd" * 32
     RegisterReport(state, "n1").save(
-        [], [Knock("udp", "9.9.9.9", 1, 2, 3), Knock("tls", fingerprint, 1, 3, 1)]
+        [],
+        [
+            Knock("udp", "9.9.9.9", 1, 2, 3, 900),
+            Knock("tls", fingerprint, 1, 3, 1, known_by="certificate"),
+        ],
     )
     newest, other = list_knocks(state, OPERATOR)
-    assert (newest.address, other.address, other.count) == (fingerprint, "9.9.9.9", 3)
-    assert admit_knock(state, OPERATOR, other.id, "fw", now=utc_now()) == "udp=9.9.9.9/32"
-    assert admit_knock(state, OPERATOR, newest.id, "web", now=utc_now()) == fingerprint
+    assert (newest.address, other.address, other.count, other.size) == (
+        fingerprint,
+        "9.9.9.9",
+        3,
+        900,
+    )
+    assert admit_knock(state, OPERATOR, other.id, "fw", now=utc_now()).known_by == "udp=9.9.9.9/32"
+    assert admit_knock(state, OPERATOR, newest.id, "web", now=utc_now()).known_by == fingerprint
     assert list_knocks(state, OPERATOR) == []
     directory = RegisteredDirectory(state)
     assert directory.by_address("udp", "9.9.9.9") == SourceIdentity("fw", "q1", "nginx", weak=True)
@@ -211,7 +225,7 @@ def test_an_address_that_another_source_has_is_not_admitted_twice(state: State) 
             admit_knock(state, OPERATOR, knock.id, source, now=utc_now())
     with pytest.raises(ConflictError, match="another source's"):
         admit_knock(state, OPERATOR, knock.id, "web", now=utc_now())
-    assert admit_knock(state, OPERATOR, knock.id, "fw", now=utc_now()) == "udp=9.9.9.9/32"
+    assert admit_knock(state, OPERATOR, knock.id, "fw", now=utc_now()).known_by == "udp=9.9.9.9/32"
     assert list_knocks(state, OPERATOR) == []
 
 
@@ -226,3 +240,109 @@ def test_old_and_new_key_hold_together_until_the_old_one_is_revoked(state: State
     with state.read() as session:
         kept = session.get_one(register.SourceKey, key_id)
         assert (kept.hash, secret.encode() in kept.hash) == (keys.hashed(secret), False)
+
+
+def test_a_knock_becomes_a_new_source_of_an_agency_by_what_it_is_known_by(state: State) -> None:
+    given = [
+        Knock("udp", "9.9.9.9", 1, 2, 3),
+        Knock("tls", "sha256:" + "cd" * 32, 1, 3, 1, known_by="certificate"),
+        Knock("http", "9.9.9.8", 1, 4, 1, 512, "key"),
+        Knock("logs", "new-files", 1, 5, 1, known_by="settings"),
+    ]
+    RegisterReport(state, "n1").save([], given)
+    made = [
+        admit_as_new(
+            state, OPERATOR, one.id, source=f"new-{one.listener.replace('logs', 'files')}", agency="q1",
+            product="nginx", known_products=["nginx"], name="Mới", now=utc_now(),
+        )
+        for one in reversed(list_knocks(state, OPERATOR))
+    ]  # fmt: skip
+    assert [(one.source, one.known_by) for one in made if not one.key] == [
+        ("new-udp", "udp=9.9.9.9/32"),
+        ("new-tls", "sha256:" + "cd" * 32),
+        ("new-files", "new-files"),
+    ]
+    (http,) = [one for one in made if one.key]
+    directory = RegisteredDirectory(state)
+    found = [
+        directory.by_address("udp", "9.9.9.9"),
+        directory.by_certificate([given[1].address]),
+        directory.by_key(*http.key.split(":")),
+        directory.by_source("new-files"),
+    ]
+    assert [one and one.source for one in found] == ["new-udp", "new-tls", "new-http", "new-files"]
+    assert directory.by_address("http", "9.9.9.8") is None
+    assert list_knocks(state, OPERATOR) == []
+
+
+def test_a_knock_that_cannot_be_admitted_registers_nothing(state: State) -> None:
+    RegisterReport(state, "n1").save([], [Knock("udp", "9.9.9.9", 1, 2, 3)])
+    (knock,) = list_knocks(state, OPERATOR)
+    admit_knock(state, OPERATOR, knock.id, "fw", now=utc_now())
+    RegisterReport(state, "n1").save(
+        [],
+        [
+            Knock("udp", "9.9.9.9", 1, 2, 3),
+            Knock("logs", "files", 1, 3, 1, known_by="settings"),
+        ],
+    )
+    for knock in list_knocks(state, OPERATOR):
+        with pytest.raises((ConflictError, UsageError)):
+            admit_as_new(
+                state, OPERATOR, knock.id, source="other", agency="q1", product="nginx",
+                known_products=["nginx"], now=utc_now(),
+            )  # fmt: skip
+    assert RegisteredDirectory(state).by_source("other") is None
+    assert len(list_knocks(state, OPERATOR)) == 2
+
+
+def test_who_is_ignored_is_counted_and_not_listed(state: State) -> None:
+    report = RegisterReport(state, "n1")
+    report.save([], [Knock("udp", "9.9.9.9", 1, 2, 3)])
+    (knock,) = list_knocks(state, OPERATOR)
+    ignore_knock(state, OPERATOR, knock.id, now=utc_now())
+    report.save([], [Knock("udp", "9.9.9.9", 3, 4, 1)])
+    assert list_knocks(state, OPERATOR) == []
+    (ignored,) = list_knocks(state, OPERATOR, ignored=True)
+    assert ignored.count == 4
+    ignore_knock(state, OPERATOR, knock.id, ignore=False, now=utc_now())
+    assert [one.id for one in list_knocks(state, OPERATOR)] == [knock.id]
+
+
+def test_forged_addresses_do_not_fill_the_register(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registered, "KNOCKS_KEPT", 5)
+    report = RegisterReport(state, "n1")
+    report.save([], [Knock("udp", "9.9.9.9", 1, 1, 1)])
+    (kept,) = list_knocks(state, OPERATOR)
+    ignore_knock(state, OPERATOR, kept.id, now=utc_now())
+    report.save([], [Knock("udp", f"10.0.0.{n}", n, n, 1) for n in range(2, 250)])
+    assert [one.address for one in list_knocks(state, OPERATOR, ignored=True)] == [
+        *(f"10.0.0.{n}" for n in range(249, 244, -1)), "9.9.9.9",
+    ]  # fmt: skip
+
+
+def test_a_key_ends_by_itself_and_the_old_ones_after_the_overlap(state: State) -> None:
+    now = utc_now()
+    directory = RegisteredDirectory(state)
+    assert directory.by_key("k1", "s") is not None
+    short = new_source_key(
+        state, OPERATOR, "web", life=timedelta(days=1), now=now - timedelta(days=1)
+    )
+    new = new_source_key(state, OPERATOR, "web", overlap=timedelta(days=7), now=now)
+    states = {one.id: one.state for one in means_of(state, OPERATOR, "web", now=now).keys}
+    assert states == {
+        "k1": "valid",
+        short.partition(":")[0]: "expired",
+        new.partition(":")[0]: "valid",
+    }
+    later = now + timedelta(days=8)
+    states = {one.id: one.state for one in means_of(state, OPERATOR, "web", now=later).keys}
+    assert states["k1"] == "expired"
+    new_source_key(state, OPERATOR, "web", overlap=timedelta(), now=now)  # the old ones end at once
+    directory.refresh()
+    assert [directory.by_key(*key.split(":")) for key in ("k1:s", short, new)] == [None] * 3
+    for life in (timedelta(), timedelta(days=9999)):
+        with pytest.raises(UsageError):
+            new_source_key(state, OPERATOR, "web", life=life, now=now)

@@ -264,12 +264,18 @@ def upgrade() -> None:
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("listener", sa.String(length=64), nullable=False),
         sa.Column("address", sa.String(length=80), nullable=False),
+        sa.Column("known_by", sa.String(length=16), nullable=False),
         sa.Column("first", sa.BigInteger(), nullable=False),
         sa.Column("last", sa.BigInteger(), nullable=False),
         sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("ignored", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_knock")),
         sa.UniqueConstraint("listener", "address", name=op.f("uq_knock_listener_address")),
     )
+    with op.batch_alter_table("knock", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_knock_last"), ["last"], unique=False)
+
     op.create_table(
         "lake_file",
         sa.Column("id", sa.String(length=32), nullable=False),
