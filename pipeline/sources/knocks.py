@@ -144,7 +144,7 @@ def _known(state: State, actor: Actor, knock: Knock, source: str, now: datetime)
     return Admitted(source, known_by)
 
 
-def _at(knock: Knock) -> sa.Select[tuple[SourceAddress]]:
+def _at(knock: Knock) -> sa.Select[SourceAddress]:
     return sa.select(SourceAddress).where(
         SourceAddress.listener == knock.listener,
         SourceAddress.network == network_of(knock.address),
