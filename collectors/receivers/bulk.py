@@ -12,7 +12,7 @@ changed. Pure: a resent body gives the same answer, ids included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -36,9 +36,10 @@ class _Action(msgspec.Struct, gc=False):
 _decode_action = msgspec.json.Decoder(_Action).decode
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Item:
-    """One action: what to answer. `error` is None for a document that is taken."""
+    """One action: what to answer. `error` is None for a document that is taken. Equal action lines without
+    an id, as nearly all are, share one."""
 
     action: str
     index: str
@@ -57,39 +58,38 @@ class Bulk:
 def parse(body: bytes, default_index: str, max_record: int) -> Bulk:
     """Raises UsageError when the lines are no pairs of action and document: then nothing is taken."""
     bulk = Bulk()
-    known: dict[bytes, tuple[str, _Meta]] = {}
-    lines = body.split(b"\n")
-    number, count = 0, len(lines)
-    while number < count:
-        line = lines[number]
-        number += 1
-        if not line or line == b"\r":
+    known: dict[bytes, Item] = {}
+    items, documents = bulk.items, bulk.documents
+    lines = iter(enumerate(body.split(b"\n"), 1))
+    for number, line in lines:
+        item = known.get(line)
+        if item is None:
+            if not line or line == b"\r":
+                continue
+            item = _item(line, number, default_index)
+            if item.id is None and len(known) < 1000:
+                known[line] = item
+        if item.action == "delete":
+            items.append(replace(item, error=_REFUSED))
             continue
-        action, meta = known.get(line) or _action(line, number)
-        if meta.id is None and len(known) < 1000:
-            known[line] = (action, meta)
-        item = Item(action, meta.index or default_index, meta.id)
-        bulk.items.append(item)
-        if action == "delete":
-            item.error = _REFUSED
-            continue
-        document = lines[number].rstrip(b"\r") if number < count else b""
-        number += 1
-        if action == "update":
-            item.error = _REFUSED
+        document = next(lines, (0, b""))[1].rstrip(b"\r")
+        if item.action == "update":
+            item = replace(item, error=_REFUSED)
         elif not document:
-            item.error = (400, "parse_exception", "the document is missing or empty")
+            item = replace(item, error=_EMPTY)
         elif len(document) > max_record:
-            item.error = (413, "document_too_large", f"more than {max_record} bytes")
+            item = replace(item, error=(413, "document_too_large", f"more than {max_record} bytes"))
         else:
-            bulk.documents.append((document, meta.id))
+            documents.append((document, item.id))
+        items.append(item)
     return bulk
 
 
+_EMPTY = (400, "parse_exception", "the document is missing or empty")
 _REFUSED = (400, "illegal_argument_exception", "only create and index are taken")
 
 
-def _action(line: bytes, number: int) -> tuple[str, _Meta]:
+def _item(line: bytes, number: int, default_index: str) -> Item:
     try:
         action = _decode_action(line)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -101,7 +101,7 @@ def _action(line: bytes, number: int) -> tuple[str, _Meta]:
     for name in ("create", "index", "update", "delete"):
         meta: _Meta | None = getattr(action, name)
         if meta is not None:
-            return name, meta
+            return Item(name, meta.index or default_index, meta.id)
     raise UsageError(
         f"Malformed action/metadata line [{number}]", got=repr(line[:80]), expected="an action"
     )
@@ -113,10 +113,10 @@ def answer(bulk: Bulk, request: bytes, took: int, filter_path: str = "") -> byte
     With a `filter_path` that leaves ids out (as Beats and Logstash ask) items are short.
     """
     short = bool(filter_path) and "_id" not in filter_path and "items.*.error" in filter_path
-    prefix = request.hex()[:14]
+    prefix = request.hex()[:14].encode()
     parts: list[bytes] = []
     errors = False
-    opening: dict[tuple[str, str], bytes] = {}
+    patterns: dict[tuple[str, str], bytes] = {}
     for number, item in enumerate(bulk.items):
         if item.error is not None:
             errors = True
@@ -124,12 +124,17 @@ def answer(bulk: Bulk, request: bytes, took: int, filter_path: str = "") -> byte
         elif short:
             parts.append(b'{"%s":{"status":201}}' % item.action.encode())
         else:
-            start = opening.get((item.action, item.index))
-            if start is None:
-                start = b'{"%s":{"_index":%s,"_id":' % (item.action.encode(), _encode(item.index))
-                opening[item.action, item.index] = start
-            ident = b'"%s%06d"' % (prefix.encode(), number) if item.id is None else _encode(item.id)
-            parts.append(start + ident + _CREATED % number)
+            pattern = patterns.get((item.action, item.index))
+            if pattern is None:
+                index = _encode(item.index).replace(b"%", b"%%")
+                pattern = b'{"%s":{"_index":%s,"_id":%%b%s' % (
+                    item.action.encode(),
+                    index,
+                    _CREATED,
+                )
+                patterns[item.action, item.index] = pattern
+            ident = b'"%s%06d"' % (prefix, number) if item.id is None else _encode(item.id)
+            parts.append(pattern % (ident, number))
     return b'{"errors":%s,"took":%d,"items":[%s]}' % (
         b"true" if errors else b"false",
         took,

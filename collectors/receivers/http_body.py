@@ -35,11 +35,14 @@ async def read(receive: Receive, limit: int) -> bytes:
     """The body as it was sent, `limit` bytes at most."""
     parts: list[bytes] = []
     size = 0
+    clock = asyncio.get_running_loop().time
+    until = clock() + WHOLE_WITHIN
     try:
-        async with asyncio.timeout(WHOLE_WITHIN):
+        async with asyncio.timeout(PART_WITHIN) as limit_of_time:  # one timer, moved by each part
             more = True
             while more:
-                message = await asyncio.wait_for(receive(), PART_WITHIN)
+                message = await receive()
+                limit_of_time.reschedule(min(clock() + PART_WITHIN, until))
                 if message["type"] == "http.disconnect":
                     raise BodyGoneError("the sender went away in the middle of a request")
                 part = message.get("body", b"")
