@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from collectors.groups import family
+from collectors.receivers import closed_sessions
 from collectors.receivers.base import Limits, Receiver
 from collectors.receivers.closed_sessions import ClosedSessions
 from collectors.receivers.counters import Knock
@@ -102,11 +104,7 @@ class Collector:
         self.files = [file_worker_of(one, self.intake, settings, folder) for one in settings.files]
         self.receivers += self.files
         if any(listener.kind == "relp" for listener in settings.listeners):
-            closed = ClosedSessions(node_folder(spool_root, settings.node))
-            self.intake.tails = Tails(closed.add)
-            self.intake.tails.recover(
-                _newest(spool_root, settings.node, self._spool.last), closed.load()
-            )
+            self.intake.tails = _tails(spool_root, settings.node)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -236,10 +234,19 @@ def _keep_in_touch(
         stop.wait(every)
 
 
-def _newest(root: Path, node: str, last: int) -> Iterator[RawRecord]:
+def _tails(root: Path, node: str) -> Tails:
+    """As earlier lives of the collector left them, in whichever group its listeners were."""
+    tails, lives = Tails(ClosedSessions(node_folder(root, node)).add), family(root, node)
+    ended = frozenset[int]().union(*(closed_sessions.load(node_folder(root, one)) for one in lives))
+    for one in lives:
+        tails.recover(_newest(root, one), ended)
+    return tails
+
+
+def _newest(root: Path, node: str) -> Iterator[RawRecord]:
     """The last records of the spool, as far as they can be read."""
     with SpoolReader(root, node) as reader:
-        yield from reader.readable(last - _TAIL_RECORDS)
+        yield from reader.readable(reader.durable() - _TAIL_RECORDS)
 
 
 def _push_back(root: Path) -> str:

@@ -17,17 +17,20 @@ NAME: Final = "closed_sessions"
 _KEPT: Final = 100_000
 
 
+def load(folder: Path) -> frozenset[int]:
+    """What a collector has noted in this folder of its node, whether it is at work or not."""
+    try:
+        return frozenset(_numbers(folder / NAME))
+    except FileNotFoundError:
+        return frozenset()
+
+
 class ClosedSessions:
     def __init__(self, folder: Path) -> None:
         self._path = folder / NAME
-        self._count = len(self.load())
+        self._count = len(load(folder))
         if self._path.exists():  # a full disk may have torn the last one
             os.truncate(self._path, self._path.stat().st_size // 8 * 8)
-
-    def load(self) -> frozenset[int]:
-        if not self._path.exists():
-            return frozenset()
-        return frozenset(self._numbers())
 
     def add(self, session: int) -> None:
         """Raises OSError."""
@@ -42,13 +45,14 @@ class ClosedSessions:
             os.close(descriptor)
         self._count += 1
 
-    def _numbers(self) -> array[int]:
-        data = self._path.read_bytes()
-        return array("Q", data[: len(data) // 8 * 8])
-
     def _shorten(self) -> None:
-        newest = self._numbers()[-_KEPT:]
+        newest = _numbers(self._path)[-_KEPT:]
         short = self._path.with_suffix(".new")
         short.write_bytes(newest.tobytes())
         short.rename(self._path)
         self._count = len(newest)
+
+
+def _numbers(path: Path) -> array[int]:
+    data = path.read_bytes()
+    return array("Q", data[: len(data) // 8 * 8])

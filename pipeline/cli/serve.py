@@ -18,7 +18,8 @@ def attach(app: typer.Typer) -> None:
 
 def serve(
     role: Annotated[
-        str, typer.Argument(help="all, collect, normalise, detect, tickets or console")
+        str,
+        typer.Argument(help="all, collect, collect.GROUP, normalise, detect, tickets or console"),
     ] = "all",
     rehearsal: Annotated[
         bool, typer.Option("--rehearsal", help="Play the drill too, and print a sign-in link.")

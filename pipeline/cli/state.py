@@ -34,13 +34,14 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Copy this home's state to another database, and compare both. Doing it again goes on where it stopped."""
+    from collectors.groups import with_groups
     from pipeline.serve.locks import role_lock
     from pipeline.serve.supervisor import ROLES
     from pipeline.state.moving import move
     from pipeline.state.state import State
 
     with opened(home) as here, ExitStack() as held:
-        for role in ROLES:
+        for role in with_groups(ROLES, here.settings.collect):
             held.enter_context(role_lock(here.settings.run, role))
         target = State.open(to)
         held.callback(target.close)

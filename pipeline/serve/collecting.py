@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from collectors import groups
 from pipeline.state.state import State
 from pipeline.state.tables.intake import Settlement
 from pipeline.state.tables.operation import Pulse
@@ -59,7 +60,7 @@ def nodes(state: State) -> list[NodeLine]:
             ).all()
         )
         pulses = session.scalars(
-            sa.select(Pulse).where(Pulse.role == "collect").order_by(Pulse.node)
+            sa.select(Pulse).where(Pulse.role.like(f"{groups.ROLE}%")).order_by(Pulse.node)
         ).all()
     return [_node(pulse, int(marks.get(pulse.node) or 0)) for pulse in pulses]
 

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from collectors.groups import role_of, roles
+from collectors.receivers.registered import REFRESH_EVERY
 from pipeline.model.clock import CITY_ZONE, utc_now
 from pipeline.model.errors import ConflictError
 from pipeline.model.scope import OPERATOR
@@ -25,6 +27,7 @@ from pipeline.rehearsal.senders import StoppedError, Targets, wait_for_receiver
 from pipeline.rehearsal.setup import remembered, set_stage
 from pipeline.serve.installation import Installation
 from pipeline.serve.locks import is_held
+from pipeline.settings.values import Listener
 
 SEED = 1
 PATIENCE = 60.0  # seconds for receivers that are starting
@@ -73,7 +76,8 @@ def play_drill(
         now=utc_now(), beside_real=beside_real,
     )  # fmt: skip
     targets = _targets(here, keys)
-    if not is_held(here.settings.run, "collect"):
+    group = _listeners(here)["http_bulk"].group
+    if not is_held(here.settings.run, role_of(group)):
         tell(
             f"nothing collects in {here.settings.home} yet; waiting up to {PATIENCE:.0f} s for it"
             " (start it: thapcanh serve)"
@@ -82,6 +86,8 @@ def play_drill(
         StoppedError
     ):  # then play returns at once, with what was played before
         wait_for_receiver(targets, stop, PATIENCE)
+        if any(one.group != group for one in here.settings.collect.listeners):
+            stop.wait(REFRESH_EVERY + 1)  # their processes read the register by themselves
     return play(
         script, targets, FileProgress(folder / "position.json"), stop, report, seconds=seconds
     )
@@ -89,7 +95,7 @@ def play_drill(
 
 def clean_drill(here: Installation) -> Cleaned:
     """Removes the drill. ConflictError while roles are at work: they would write what is being removed."""
-    for role in ("supervisor", "collect", "normalise", "detect", "tickets"):
+    for role in ("supervisor", *roles(here.settings.collect), "normalise", "detect", "tickets"):
         if is_held(here.settings.run, role):
             raise ConflictError(
                 "the drill cannot be removed while the system is at work",
@@ -100,12 +106,16 @@ def clean_drill(here: Installation) -> Cleaned:
 
 
 def _targets(here: Installation, keys: dict[str, str]) -> Targets:
-    ports = {one.kind: one for one in here.settings.collect.listeners}
+    ports = _listeners(here)
     http = ports["http_bulk"]
     return Targets(
         http=f"http://{http.address}:{http.port}", keys=keys, syslog_host=http.address,
         udp_port=ports["syslog_udp"].port, tcp_port=ports["syslog_tcp"].port,
     )  # fmt: skip
+
+
+def _listeners(here: Installation) -> dict[str, Listener]:
+    return {one.kind: one for one in here.settings.collect.listeners}
 
 
 def _yesterday() -> datetime:

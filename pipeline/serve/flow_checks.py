@@ -48,11 +48,11 @@ def spool(here: Installation) -> Iterator[Symptom]:
                 sa.select(Cursor.node, Cursor.position).where(Cursor.schedule == "main")
             ).all()
         )
-    waiting = used = 0
+    waiting = used = 0  # the limit is each node's
     for node in segments.nodes(here.settings.spool):
         with SpoolReader(here.settings.spool, node) as reader:
             waiting += max(0, reader.durable() - marks.get(node, 0))
-        used += segments.used_bytes(here.settings.spool / node)
+        used = max(used, segments.used_bytes(here.settings.spool / node))
     most = here.settings.collect.spool_max_bytes
     full = used > 0.8 * most
     remedy = "thapcanh serve; if it runs, see log/normalise.log"

@@ -16,6 +16,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from collectors.groups import role_of
 from pipeline.serve import disk
 from pipeline.serve.installation import Installation
 from pipeline.serve.locks import is_held
@@ -117,10 +118,9 @@ def secrets(here: Installation) -> Iterator[Symptom]:
 def ports(here: Installation) -> Iterator[Symptom]:
     """Each port is ours while its role is at work; else it must be free."""
     run, settings = here.settings.run, here.settings
-    collecting = is_held(run, "collect")
     for one in settings.collect.listeners:
         kind = socket.SOCK_DGRAM if one.kind == "syslog_udp" else socket.SOCK_STREAM
-        yield _port(one, kind, taken=collecting)
+        yield _port(one, kind, taken=is_held(run, role_of(one.group)))
     web = Listener(
         name="console",
         kind="http_bulk",

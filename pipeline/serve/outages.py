@@ -36,10 +36,10 @@ class OutageLine:
     cause: str
 
 
-def note_outage(state: State, node: str, *, now: datetime) -> int:
+def note_outage(state: State, node: str, *, now: datetime, role: str = "collect") -> int:
     """Write down what the node's earlier life left open; for how many sources. Call before the first beat."""
     with state.begin() as session:
-        pulse = session.get(Pulse, ("collect", node))
+        pulse = session.get(Pulse, (role, node))
         if pulse is None or pulse.beat >= now:
             return 0
         cause = "stopped" if pulse.detail.get("stopped") else "killed"

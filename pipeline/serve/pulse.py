@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+
+import sqlalchemy as sa
 
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
@@ -59,6 +61,16 @@ class Heart:
                 )
         except ServiceAwayError:
             return  # a busy or full state stops no role by its pulse; a missing pulse is seen
+
+
+def forget_pulses(state: State, roles: Collection[str], node: str) -> None:
+    """Those of listener groups that this collector no longer has: nobody is missing there."""
+    with state.begin() as session:
+        session.execute(
+            sa.delete(Pulse).where(
+                Pulse.role.not_in(roles), Pulse.node.startswith(f"{node}.", autoescape=True)
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """What each role does when it is a process: its loop, its lock, its pulse, until told to stop.
 
-`collect` bytes into the spool · `normalise` spool into the store · `detect` store into findings ·
+`collect` bytes into the spool (`collect.GROUP` those of a listener group) · `normalise` spool into the store ·
+`detect` store into findings ·
 `tickets` findings into the queue · `console` the pages. They meet only in spool, store and state.
 """
 
@@ -14,31 +15,40 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from collectors import groups
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import UsageError
 from pipeline.serve.installation import Installation
 from pipeline.serve.locks import role_lock
-from pipeline.serve.pulse import Heart
+from pipeline.serve.pulse import Heart, forget_pulses
+from pipeline.settings.values import CollectSettings
 
 Role = Callable[[Installation, threading.Event], None]
 
 
 def run_role(here: Installation, role: str, stop: threading.Event) -> None:
     """Run one role under its lock until `stop`."""
+    if groups.collects(role):
+        settings = groups.part(here.settings.collect, role)
+        with role_lock(here.settings.run, role):
+            _collect(here, role, settings, stop)
+        return
     if role not in RUN:
-        raise UsageError("no such role", got=role, expected=", ".join(RUN))
+        expected = ", ".join((*groups.roles(here.settings.collect), *RUN))
+        raise UsageError("no such role", got=role, expected=expected)
     with role_lock(here.settings.run, role):
         RUN[role](here, stop)
 
 
-def _collect(here: Installation, stop: threading.Event) -> None:
+def _collect(
+    here: Installation, role: str, settings: CollectSettings, stop: threading.Event
+) -> None:
     from collectors.collect import Collector, run_collector
     from collectors.receivers.registered import RegisteredDirectory, RegisterReport
     from pipeline.serve.outages import note_outage
     from pipeline.store.settlement import watermark
 
-    settings = here.settings.collect
-    heart = Heart(here.state, "collect", settings.node)
+    heart = Heart(here.state, role, settings.node)
     report = RegisterReport(here.state, settings.node)
 
     said: dict[str, Any] = {}
@@ -51,7 +61,9 @@ def _collect(here: Installation, stop: threading.Event) -> None:
         heart.beat(progress=True, detail=said)
         report.save(seen["counters"], collector.take_knocks())
 
-    note_outage(here.state, settings.node, now=utc_now())
+    if role == groups.ROLE:
+        forget_pulses(here.state, groups.roles(here.settings.collect), settings.node)
+    note_outage(here.state, settings.node, now=utc_now(), role=role)
     report.begin()
     heart.beat(progress=True)
     run_collector(
@@ -143,7 +155,6 @@ def _console(here: Installation, stop: threading.Event) -> None:
 
 
 RUN: dict[str, Role] = {
-    "collect": _collect,
     "normalise": _normalise,
     "detect": _detect,
     "tickets": _tickets,

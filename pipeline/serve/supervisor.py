@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from collectors.groups import with_groups
 from pipeline.model.clock import to_iso, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.alarm_mail import AlarmPost
@@ -54,18 +55,20 @@ class _Child:
 
 
 class Supervisor:
-    """Keeps `roles` of one home running until `stop` is set."""
+    """Keeps `roles` of one home running until `stop` is set: without them all, each listener group in its process."""
 
     def __init__(
         self,
         installation: Installation,
-        roles: Sequence[str] = ROLES,
+        roles: Sequence[str] | None = None,
         *,
         errands: Sequence[str] = (),
         command: Callable[[str], list[str]] | None = None,
     ) -> None:
         self._installation = installation
         self._settings = installation.settings.serve
+        if roles is None:
+            roles = with_groups(ROLES, installation.settings.collect)
         self._children = {role: _Child(role) for role in roles}
         self._children |= {name: _Child(name, errand=True) for name in errands}
         self._command = command or self._default_command

@@ -16,7 +16,8 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """One listening socket. `kind` names the receiver; `name` is what address ranges refer to.
-    `proxies` are addresses whose connections begin with the PROXY protocol, version 2 (syslog_tcp, relp)."""
+    `proxies` are addresses whose connections begin with the PROXY protocol, version 2 (syslog_tcp, relp).
+    `group` names the process that it shares with others of that group; without one it is the collector's own."""
 
     name: str
     kind: Literal["http_bulk", "relp", "syslog_tcp", "syslog_udp"]
@@ -26,6 +27,7 @@ class Listener:
     key: str = ""
     client_ca: str = ""
     proxies: tuple[str, ...] = ()
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
