@@ -21,6 +21,7 @@ from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.state.tables.operation import Disposal, Meta
 from pipeline.state.tables.register import Knock
 from pipeline.state.tables.tickets import Outbox
+from pipeline.tickets.outbox import OPEN
 
 _MANY: Final = 100_000
 _BACKUP_DAYS: Final = 8
@@ -100,9 +101,16 @@ def outbox(here: Installation) -> Iterator[Symptom]:
     counted = sa.select(Outbox.state, sa.func.count()).group_by(Outbox.state)
     with here.state.read() as session:
         found = {state: count for state, count in session.execute(counted)}  # noqa: C416 - rows
-    waiting, dead = found.get("waiting", 0), found.get("dead", 0)
+    names = {
+        "waiting": "waiting",
+        "sending": "being sent",
+        "unknown": "to be looked up",
+        "dead": "given up",
+    }
+    said = ", ".join(f"{found.get(state, 0):,} {word}" for state, word in names.items())
+    waiting, dead = sum(found.get(state, 0) for state in OPEN), found.get("dead", 0)
     yield judged(
-        "outbox", f"{waiting:,} waiting, {dead:,} given up",
+        "outbox", said,
         fail="see the mirror's settings and log/tickets.log" if dead else "",
         warn="see whether the mirror answers: log/tickets.log" if waiting > _MANY else "",
     )  # fmt: skip

@@ -2,7 +2,7 @@
 
     row not yet begun    create (if the ticket is not over there), then the deed
     row perhaps done     look up by key first: what stands there is recorded, not sent again
-    refused              dead letter
+    refused              dead letter; where it may be that all are refused, the mirror itself is asked first
     unknown              looked up after a back-off with jitter; dead after so many tries
     later, or the mirror's own trouble    back to waiting, no try counted
 
@@ -28,7 +28,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.tickets import MirrorState
 from pipeline.store.steps import step
 from pipeline.tickets import outbox
-from pipeline.tickets.mirrors.base import Answer, Letter, Mirror, Verdict, attempt
+from pipeline.tickets.mirrors.base import Answer, Letter, Mirror, Trouble, Verdict, attempt
 from pipeline.tickets.mirrors.letters import write
 from pipeline.tickets.outbox import Job
 
@@ -103,7 +103,18 @@ class Courier:
             )  # fmt: skip
         except (TemplateError, KeyError, ValueError) as error:
             return Answer(Verdict.REFUSED, why=f"its template cannot be filled: {error!r}"[:300])
-        return self._carry(job, letter, now)
+        return self._whose(self._carry(job, letter, now))
+
+    def _whose(self, answer: Answer) -> Answer:
+        """A refusal in doubt is the mirror's trouble if the mirror as such does not let us in, else the deed's."""
+        if answer.verdict is not Verdict.REFUSED or not answer.doubt:
+            return answer
+        try:
+            self.mirror.check()
+        except Trouble as trouble:
+            why, after = trouble.answer.why, trouble.answer.after
+            return replace(answer, verdict=Verdict.LATER, whole=True, why=why, after=after)
+        return answer
 
     def _may(self, now: datetime) -> bool:
         """The rate: so many rows a minute at the most."""
@@ -215,7 +226,7 @@ class Courier:
 
 
 def _not_found(answer: Answer) -> Answer:
-    """Of a look-up that did not say absent: known, or its trouble, which is never a refusal of the deed."""
+    """Of a look-up that did not say absent: known, or its trouble. Refused, it may be of this ticket alone."""
     if answer.verdict is Verdict.REFUSED:
-        return Answer(Verdict.UNKNOWN, why=f"cannot be looked up: {answer.why}", whole=True)
+        return replace(answer, why=f"cannot be looked up: {answer.why}", doubt=True)
     return answer

@@ -10,12 +10,12 @@ import pytest
 import sqlalchemy as sa
 from support.fake_mirrors import FAKES, system
 from support.findings import NOW, Given, take
-from support.misbehaving import AFTER, BEFORE, Server, misbehaving
+from support.misbehaving import AFTER, BEFORE, REFUSALS, Server, misbehaving
 
 from pipeline.model.scope import OPERATOR
 from pipeline.settings.values import MirrorSettings
 from pipeline.state.state import State
-from pipeline.state.tables.tickets import MirrorState, Outbox
+from pipeline.state.tables.tickets import MirrorLink, MirrorState, Outbox
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.life import close, comment
 from pipeline.tickets.mirrors.base import Verdict, attempt
@@ -185,6 +185,76 @@ def test_a_refusal_is_a_dead_letter_that_does_not_hold_up_what_follows(
     )  # fmt: skip
     answer = attempt(lambda: courier.mirror.create(letter))
     assert (answer.verdict, answer.whole) == (Verdict.REFUSED, False)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_one_ticket_that_is_refused_is_a_dead_letter_and_the_others_go_on(
+    state: State, server: Server, kind: str, status: str
+) -> None:
+    courier = courier_of(state, kind, server.url)
+    take(state, [Given("f1", entity="pc-1"), Given("f2", entity="pc-2")])
+    server.moods = [status]
+    for _ in range(2):
+        assert courier.turn(NOW)
+    known = kind == "webhook" and status == "409"  # its way to say that it has done this one
+    first, second = rows(state)
+    assert (first[1], second[1]) == ("sent" if known else "dead", "sent")
+    assert known or status in first[2]
+    with state.read() as session:
+        assert session.get_one(MirrorState, "m").failing is None
+    comment(state, Request(actor=OPERATOR, ticket="1"), text="đã xem", now=NOW)
+    assert courier.turn(NOW)  # what comes after it makes the ticket
+    assert len(server.fake.tickets) == (1 if known else 2)
+
+
+@pytest.mark.parametrize("status", REFUSALS)
+def test_a_look_up_that_is_refused_gives_up_that_ticket_alone(
+    state: State, server: Server, kind: str, status: str
+) -> None:
+    courier = courier_of(state, kind, server.url)
+    if not courier.mirror.looks_up:
+        return
+    take(state, [Given("f1", entity="pc-1"), Given("f2", entity="pc-2")])
+    if kind == "jira":
+        courier.mirror.check()  # asks which Jira it is, once
+    server.asked = [status]
+    for _ in range(2):
+        assert courier.turn(NOW)
+    assert [state for _, state, _ in rows(state)] == ["dead", "sent"]
+    assert rows(state)[0][2].startswith("cannot be looked up")
+
+
+def test_where_all_is_refused_it_is_the_mirror_s_trouble_and_nothing_is_given_up(
+    state: State, server: Server, kind: str
+) -> None:
+    courier = courier_of(state, kind, server.url)
+    live(state)
+    server.moods, server.asked = ["403"] * 9, ["403"] * 9
+    assert courier.turn(NOW)
+    assert courier.open_circuit
+    assert rows(state)[0][1] == "waiting"
+    with state.read() as session:
+        assert session.get_one(MirrorState, "m").failing == NOW
+    server.moods, server.asked = [], []
+    work(state, courier)
+    assert told(server) == [(2, True)]
+
+
+def test_a_ticket_that_is_gone_over_there_hides_no_other_s_changes(
+    state: State, server: Server, kind: str
+) -> None:
+    if kind not in ("iris", "thehive"):
+        return  # those two are asked ticket by ticket
+    courier = courier_of(state, kind, server.url)
+    take(state, [Given(f"f{n}", entity=f"pc-{n}") for n in range(2)])
+    work(state, courier)
+    with state.read() as session:
+        remotes = list(session.scalars(sa.select(MirrorLink.remote)))
+    courier.mirror.check()  # asks who it is, once
+    before = len(server.seen)
+    server.asked = ["404"]
+    courier.mirror.changes("0", remotes)
+    assert len(server.seen) - before == 2
 
 
 def test_check_says_what_it_is(state: State, server: Server, kind: str) -> None:

@@ -39,13 +39,13 @@ def test_a_ticket_comes_live_and_what_is_chosen_stays(
             response=(was := route.fetch()), body=was.text().replace("every 10s, ", "")
         ),
     )
-    with page.expect_request("**/api/v1/tickets/stream"):
+    with page.expect_response("**/tickets/rows*"):  # asked for as soon as the stream has begun
         page.goto(f"{address}/tickets")
     page.locator("#t2").wait_for()
     page.keyboard.press("j")
     page.keyboard.press("x")
     held = page.evaluate("document.activeElement.id")
-    page.wait_for_timeout(1_500)  # the stream has begun
+    before = [int(page.locator(f"#n-{tab}").inner_text()) for tab in ("open", "free")]
     take(site.state, [Given("live-1", entity="pc-live", agency=OWN, rule="live")])
     page.get_by_text("Title of live").wait_for(timeout=20_000)
     assert page.locator("tr.fresh").count() == 1
@@ -54,4 +54,6 @@ def test_a_ticket_comes_live_and_what_is_chosen_stays(
     life.claim(site.state, Request(actor=OTHER, ticket="3"), now=site.clock())
     page.locator("tr:has(#t3)", has_text="Phạm Thu Quân").wait_for(timeout=20_000)
     assert page.evaluate("document.activeElement.id") == held
+    after = [int(page.locator(f"#n-{tab}").inner_text()) for tab in ("open", "free")]
+    assert after == [before[0] + 1, before[1]]  # one came, one was claimed
     context.close()

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from support.findings import Given, take
 from support.small_home import NODE, small_home, spool, work_off
 
 from pipeline.model.clock import utc_now
@@ -22,6 +24,7 @@ from pipeline.serve.symptoms import Symptom
 from pipeline.state.alarms import raise_alarm
 from pipeline.state.tables.intake import DeadLetterRow, Settlement
 from pipeline.state.tables.operation import Meta, Pulse
+from pipeline.state.tables.tickets import Outbox, Ticket
 
 GIB = 1 << 30
 
@@ -55,6 +58,23 @@ def test_a_system_that_is_well_has_no_failing_part_and_each_line_says_so(
     ours = [one for one in found if one.part not in ("clock", "disk of lake", "disk of spool")]
     assert [one for one in ours if one.state != "ok"] == []
     assert all(one.found and not one.remedy for one in ours)
+
+
+def test_the_outbox_is_told_in_every_state(here: Installation) -> None:
+    now = utc_now()
+    take(here.state, [Given("f1")])
+    with here.state.begin() as session:
+        ticket = session.scalars(sa.select(Ticket.id)).one()
+        for state, rows in (("waiting", 3), ("sending", 1), ("unknown", 2), ("sent", 4)):
+            session.add_all(
+                Outbox(
+                    ticket=ticket, mirror="rt", what="opened", body={}, state=state, made=now, due=now
+                )
+                for _ in range(rows)
+            )  # fmt: skip
+    line = seen(here, "outbox")
+    told = "3 waiting, 1 being sent, 2 to be looked up, 0 given up"
+    assert (line.state, line.found) == ("ok", told)
 
 
 def test_everything_that_is_wrong_is_named_with_its_remedy(here: Installation) -> None:

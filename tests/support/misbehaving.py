@@ -17,6 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 
 AFTER = ("timeout_after", "500_after", "half_after", "html_after", "redirect_after")
 BEFORE = ("429", "html", "500", "redirect", "other_system", "401")
+REFUSALS = ("403", "404", "409")
 TIMEOUT = 0.25
 
 
@@ -78,6 +79,8 @@ class Server:
             status, headers, text = 429, {"Retry-After": "7"}, b"{}"
         elif mood == "401":
             status, text = 401, json.dumps({"you": handler.headers.get("Authorization")}).encode()
+        elif mood in REFUSALS:
+            status, text = int(mood), b'{"message": "not this one"}'
         elif mood in ("redirect", "redirect_after"):
             status, headers, text = 302, {"Location": f"{self.other}/elsewhere"}, b""
         handler.send_response(status)

@@ -162,6 +162,7 @@
     if (!rows || stream || document.hidden || !window.EventSource) return;
     stream = new EventSource("/api/v1/tickets/stream");
     stream.addEventListener("ticket", (event) => { news.add(JSON.parse(event.data).number); look(); });
+    stream.addEventListener("begin", look); // what happened between the page and the stream
     stream.addEventListener("reload", look);
     stream.addEventListener("end", hush);
     stream.addEventListener("error", () => { if (stream && stream.readyState === EventSource.CLOSED) stream = null; });

@@ -58,12 +58,14 @@ def queue_page(visit: Visit) -> Response:
         note = None
     with visit.state.read() as db:
         writer = person_names(db, {note.by}) if note else {}
-    return visit.render("queue.html", views=views, note=note, writer=writer, **_queue(visit))
+    return visit.render(
+        "queue.html", views=views, note=note, writer=writer, fragment=False, **_queue(visit)
+    )
 
 
 def queue_rows(visit: Visit) -> Response:
-    """The list alone: what the page asks for again and again."""
-    return visit.render("queue_rows.html", **_queue(visit))
+    """The list and the counts of the tabs: what the page asks for again and again."""
+    return visit.render("queue_rows.html", fragment=True, **_queue(visit))
 
 
 def _queue(visit: Visit) -> dict[str, Any]:

@@ -36,7 +36,8 @@ class Verdict(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """`whole`: the trouble is the mirror's as such (away, credentials, another system), not this deed's.
-    `begun`: another deed of the same row stands already, so the row may not be sent as if it were new."""
+    `begun`: another deed of the same row stands already, so the row may not be sent as if it were new. `doubt`: a
+    refusal that may be of all deeds and not of this one (403, 404): the mirror's `check` says which."""
 
     verdict: Verdict
     remote: str = ""
@@ -45,6 +46,7 @@ class Answer:
     after: float = 0.0
     whole: bool = False
     begun: bool = False
+    doubt: bool = False
 
     @property
     def stands(self) -> bool:

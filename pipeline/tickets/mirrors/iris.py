@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 from pipeline.model.clock import to_iso, utc_now
 from pipeline.tickets.mirrors.base import Answer, Change, Changes, Letter, Verdict
-from pipeline.tickets.mirrors.line import Line, list_of, odd, text_of
+from pipeline.tickets.mirrors.line import Line, if_there, list_of, odd, text_of
 
 SOURCE: Final = "Thap Canh"
 _ID: Final = re.compile(r"\d{1,18}")
@@ -84,7 +85,7 @@ class Iris:
         part = list(remotes[start : start + _PART])
         items = []
         for remote in part:
-            for one in self._comments(remote):
+            for one in if_there(partial(self._comments, remote)):
                 user = one.get("user")
                 name = (
                     str(user.get("user_login") or user.get("user_name"))

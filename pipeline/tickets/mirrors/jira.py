@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from pipeline.tickets.mirrors.base import Answer, Change, Changes, Letter, Verdict
-from pipeline.tickets.mirrors.line import Line, list_of, odd, text_of
+from pipeline.tickets.mirrors.line import Line, if_there, list_of, odd, text_of
 
 _KEY: Final = re.compile(r"[A-Z][A-Z0-9_]{0,20}-\d{1,12}")
 _TYPE: Final = "Task"
@@ -84,7 +85,7 @@ class Jira:
         items = []
         for issue in self._search(f'labels = "thapcanh" AND updated >= "-{_WINDOW}m"'):
             remote = _key(text_of(issue, "key"))
-            for one in self._comments(remote):
+            for one in if_there(partial(self._comments, remote)):
                 author = one.get("author")
                 author = author if isinstance(author, dict) else {}
                 if str(author.get("accountId") or author.get("name")) != me:

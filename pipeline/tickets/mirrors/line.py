@@ -4,8 +4,9 @@ In: a request to a host on the allow list. Out: its JSON, or `Trouble` with the 
 
     no connection, name or certificate      later, the mirror's trouble      nothing was sent
     429                                     later, after Retry-After
-    401, 403, 407                           later, the mirror's trouble      our credentials
-    400, 404, 409, 413, 422 …               refused (a mirror may know better)
+    401, 407                                later, the mirror's trouble      our credentials
+    403, 404                                refused, in doubt                this deed alone, or all of them?
+    400, 409, 413, 422 …                    refused (a mirror may know better)
     time-out, cut off, 5xx, 3xx             unknown                          it may have been done
     2xx that is no JSON, or too long        unknown, the mirror's trouble    another system answers
 
@@ -18,7 +19,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
@@ -35,7 +36,8 @@ from pipeline.tickets.mirrors.base import Answer, Trouble, Verdict
 LONGEST: Final = 4_194_304
 WHY: Final = 300
 _LONGEST_WAIT: Final = 3600.0
-_OURS: Final = (401, 403, 407)
+_OURS: Final = (401, 407)
+_DOUBT: Final = (403, 404)
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Line:
         if status >= 500:
             raise self._trouble(Verdict.UNKNOWN, said, after=_retry_after(answer))
         if status >= 400:
-            raise Refused(self._answer(Verdict.REFUSED, said), status, _json(content))
+            refusal = self._answer(Verdict.REFUSED, said, doubt=status in _DOUBT)
+            raise Refused(refusal, status, _json(content))
         if empty and not content.strip():
             return None
         found = _json(content)
@@ -150,6 +153,15 @@ class Refused(Trouble):
     def __init__(self, answer: Answer, status: int, said: Any) -> None:
         super().__init__(answer)
         self.status, self.said = status, said
+
+
+def if_there(read: Callable[[], list[dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What is read of one ticket over there; nothing where it is refused (it is gone, or not for us any more), so
+    that the others are read."""
+    try:
+        return read()
+    except Refused:
+        return []
 
 
 def allowed(url: str, hosts: Sequence[str], schemes: Sequence[str]) -> str:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from pipeline.tickets.mirrors.base import Answer, Change, Changes, Letter, Verdict
-from pipeline.tickets.mirrors.line import Line, list_of, odd, text_of
+from pipeline.tickets.mirrors.line import Line, if_there, list_of, odd, text_of
 
 _ID: Final = re.compile(r"\d{1,18}")
 _PRIORITY: Final = {"informational": 10, "low": 25, "medium": 50, "high": 75, "critical": 100}
@@ -134,13 +135,17 @@ class RequestTracker:
 
     def _told(self, one: dict[str, Any], number: int) -> str:
         if one["Type"] in ("Comment", "Correspond"):
-            found = self._line.ask(
-                "GET", f"/transaction/{number}/attachments", query={"fields": "Content,ContentType"}
-            )
-            texts = [a for a in list_of(found, "items") if a.get("ContentType") == "text/plain"]
+            found = if_there(partial(self._attachments, number))
+            texts = [a for a in found if a.get("ContentType") == "text/plain"]
             return "\n".join(str(a.get("Content") or "") for a in texts).strip() or one["Type"]
         field = str(one.get("Field") or one["Type"])
         return f"{field}: {one.get('OldValue') or '—'} → {one.get('NewValue') or '—'}"
+
+    def _attachments(self, number: int) -> list[dict[str, Any]]:
+        query = {"fields": "Content,ContentType"}
+        return list_of(
+            self._line.ask("GET", f"/transaction/{number}/attachments", query=query), "items"
+        )
 
     def _last_transaction(self) -> int:
         found = self._line.ask(

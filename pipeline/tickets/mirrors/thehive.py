@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 from urllib.parse import quote
 
 from pipeline.model.clock import from_micros
 from pipeline.tickets.mirrors.base import Answer, Change, Changes, Letter, Verdict
-from pipeline.tickets.mirrors.line import Line, Refused, list_of, odd, text_of
+from pipeline.tickets.mirrors.line import Line, Refused, if_there, list_of, odd, text_of
 
 SOURCE: Final = "thapcanh"
 _ID: Final = re.compile(r"[~\w-]{1,64}")
@@ -38,6 +39,7 @@ class TheHive:
         self._login = ""
 
     def check(self) -> str:
+        self._login = ""  # asked anew: a session that has ended is to be seen
         return f"TheHive, as {self._me()}"
 
     def create(self, letter: Letter) -> Answer:
@@ -95,7 +97,7 @@ class TheHive:
             Change(text_of(one, "_id"), remote, str(one.get("createdBy") or one.get("_createdBy")),
                    str(one.get("message", "")), _time(one))
             for remote in part
-            for one in self._comments(remote)
+            for one in if_there(partial(self._comments, remote))
             if (one.get("createdBy") or one.get("_createdBy")) != me
         ]  # fmt: skip
         return Changes(tuple(items), str(start + 100 if len(part) == 100 else 0))
