@@ -74,7 +74,7 @@ def normalise_apart(
             made = _attempt(product, records, context, patience, beat)
             if isinstance(made, Normalised):
                 return made
-        return Normalised({}, (poison(records[0], context.agency, made.how),), 0)
+        return Normalised({}, (poison(records[0], context.agency_of(records[0]), made.how),), 0)
     size = -(-len(records) // SPLIT)
     return reduce(
         joined,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from pipeline.model.records import DeadLetter
+from pipeline.model.records import DeadLetter, RawRecord
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The circumstances of one batch: all its records are of one node and one source.
+    """The circumstances of one batch: all its records are of one node, and read in one way.
 
-    `agency` becomes `organization.id`. `key` is the installation's (16 to 64 bytes). `ingested` is
-    `event.ingested`, microseconds UTC. `timezone` is the source's IANA zone, empty if it declared
-    none: then the city's (+07:00) is taken and the event is tagged `_assumed_zone`. `encoding` is
-    the source's text encoding. `columns`, if given, names the only columns wanted besides the
-    envelope; unless they are named, `event.id` is left out and `@timestamp` is the receipt's time, for
-    hashing and reading times cost much: what `match` uses for speed. `countries` fills in where a
-    source address is; None leaves that to what the product says.
+    `agency` becomes `organization.id` and `source` is whose the records are; in a batch of several sources
+    `owners` gives the agency of each, and a record's own word says its source: a batch costs as much as
+    hundreds of records. `key` is the installation's (16 to 64 bytes). `ingested` is `event.ingested`,
+    microseconds UTC. `timezone` is the IANA zone, empty if none was declared: then the city's (+07:00) is
+    taken and the event is tagged `_assumed_zone`. `encoding` is the text's. `columns`, if given, names the
+    only columns wanted besides the envelope; unless they are named, `event.id` is left out and
+    `@timestamp` is the receipt's time, for hashing and reading times cost much: what `match` uses for
+    speed. `countries` fills in where a source address is; None leaves that to what the product says.
     """
 
     node: str
@@ -35,6 +37,13 @@ class Context:
     encoding: str = "utf-8"
     columns: frozenset[str] | None = None
     countries: Countries | None = None
+    owners: Mapping[str, str] | None = None
+
+    def source_of(self, record: RawRecord) -> str:
+        return self.source if self.owners is None else record.source
+
+    def agency_of(self, record: RawRecord) -> str:
+        return self.agency if self.owners is None else self.owners.get(record.source, "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from collectors.formats.text import clean, decode
@@ -51,12 +51,15 @@ def event_ids(
 ) -> list[bytes]:
     """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch. What supersedes
     an event is named by that event's id and the mapping that made it anew, whatever its bytes."""
-    base = hashlib.blake2b(key=context.key, digest_size=16)
-    source = context.source.encode()
-    base.update(len(source).to_bytes(8, "big") + source)
+    copies: dict[str, Callable[[], Any]] = {}
     made: list[bytes] = []
-    copy = base.copy
     for record, known in zip(records, identity, strict=True):
+        source = context.source_of(record)
+        copy = copies.get(source)
+        if copy is None:
+            base = hashlib.blake2b(key=context.key, digest_size=16)
+            base.update(len(source.encode()).to_bytes(8, "big") + source.encode())
+            copy = copies[source] = base.copy
         digest = copy()
         own, body = known, record.body
         if record.replaces:
@@ -93,6 +96,15 @@ def constant(value: str | None, count: int) -> Array:
     )
 
 
+def _of_sources(records: Sequence[RawRecord], alone: str, known: Mapping[str, str] | None) -> Array:
+    """What a source says of its records: the same for all, or by the source of each."""
+    from pipeline.normalise.arrow import pa
+
+    if known is None:
+        return constant(alone, len(records))
+    return pa.array([known.get(record.source) for record in records], pa.string())
+
+
 def receipts(
     records: Sequence[RawRecord], context: Context, product: str, mapping: str
 ) -> dict[str, Array]:
@@ -105,8 +117,10 @@ def receipts(
     return {
         events.NODE: constant(context.node, count),
         events.SEQUENCE: pa.array([record.sequence for record in records], pa.int64()),
-        events.AGENCY: constant(context.agency, count),
-        events.SOURCE: constant(context.source, count),
+        events.AGENCY: _of_sources(records, context.agency, context.owners),
+        events.SOURCE: _of_sources(
+            records, context.source, context.owners and {s: s for s in context.owners}
+        ),
         events.PRODUCT: constant(product, count),
         events.MAPPING: constant(mapping, count),
         events.REPLACES: pa.array(replaces, pa.string()),

@@ -104,7 +104,11 @@ class Guard:
             self._be_careful()
             log.error(
                 "records kill or hang the normaliser: refused, their bytes are dead letters",
-                extra={"source": context.source, "node": context.node, "sequences": found[:20]},
+                extra={
+                    "sources": sorted({letter.source for letter in made.dead})[:20],
+                    "node": context.node,
+                    "sequences": found[:20],
+                },
             )
         return made
 

@@ -51,7 +51,7 @@ def normalise_safely(
         if len(records) == 1:
             record = records[0]
             letter = DeadLetter(
-                record.sequence, record.source, context.agency, "poison",
+                record.sequence, record.source, context.agency_of(record), "poison",
                 f"the normaliser failed: {type(error).__name__}: {error}"[:500], record.received, body=record.body,
             )  # fmt: skip
             return Normalised({}, (letter,), 0)
@@ -161,8 +161,8 @@ class _Batch:
         for row, why in sorted(told.failures.items()):
             record = self._records[row]
             yield DeadLetter(
-                record.sequence, record.source, self._context.agency, "parse_failure", why[:500], record.received,
-                event=ids[row].hex(),
+                record.sequence, record.source, self._context.agency_of(record), "parse_failure", why[:500],
+                record.received, event=ids[row].hex(),
             )  # fmt: skip
 
     def _columns(

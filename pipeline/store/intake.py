@@ -128,23 +128,26 @@ def _normalised(
     now: datetime,
     countries: Countries | None,
 ) -> _Made:
-    by_source: dict[str, list[RawRecord]] = {}
+    """All sources that run a product and are read alike go through as one batch."""
+    ways = {name: (s.product, s.timezone, s.encoding or "utf-8") for name, s in sources.items()}
+    owners = {name: source.agency for name, source in sources.items()}
+    batches: dict[tuple[str, str, str] | None, list[RawRecord]] = {}
     for record in records:
-        by_source.setdefault(record.source, []).append(record)
+        batches.setdefault(ways.get(record.source), []).append(record)
     made = _Made()
-    for name, batch in by_source.items():
-        source = sources.get(name)
-        if source is None:
+    for way, batch in batches.items():
+        if way is None:
             made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in batch]
             made.refused += len(batch)
             continue
-        product = products.get(source.product)
+        name, timezone, encoding = way
+        product = products.get(name)
         context = Context(
-            node=node, agency=source.agency, source=name, key=key, ingested=to_micros(now),
-            timezone=source.timezone, encoding=source.encoding or "utf-8", countries=countries,
+            node=node, agency="", source="", key=key, ingested=to_micros(now), timezone=timezone,
+            encoding=encoding, countries=countries, owners=owners,
         )  # fmt: skip
         done = guard.normalise(product or products[FALLBACK], batch, context)
-        made.add(done if product is not None else _noted(done, source))
+        made.add(done if product is not None else _noted(done, name))
     return made
 
 
@@ -187,15 +190,13 @@ def _damaged(node: str, first: int, error: SpoolDamagedError, now: datetime) -> 
     )
 
 
-def _noted(done: Normalised, source: Source) -> Normalised:
+def _noted(done: Normalised, product: str) -> Normalised:
     """Every event says that its product is unknown, and has a letter that points at it."""
-    said = f"no such product: {source.product}; read as {FALLBACK}"
+    said = f"no such product: {product}; read as {FALLBACK}"
     letters = [
-        DeadLetter(
-            sequence, source.id, source.agency, "unknown_product", said, received, event=event.hex()
-        )
+        DeadLetter(sequence, source, agency, "unknown_product", said, received, event=event.hex())
         for table in done.tables.values()
-        for event, sequence, received in _receipts(table)
+        for event, sequence, source, agency, received in _receipts(table)
     ]
     return Normalised(
         {name: _remarked(table, said) for name, table in done.tables.items()},
@@ -203,12 +204,13 @@ def _noted(done: Normalised, source: Source) -> Normalised:
     )  # fmt: skip
 
 
-def _receipts(table: pa.Table) -> Iterator[tuple[bytes, int, int]]:
+def _receipts(table: pa.Table) -> Iterator[tuple[bytes, int, str, str, int]]:
     import pyarrow as pa
 
     created = table.column(events.CREATED).cast(pa.int64())
-    names = (table.column(events.ID), table.column(events.SEQUENCE), created)
-    yield from zip(*(one.to_pylist() for one in names), strict=True)
+    names = (events.ID, events.SEQUENCE, events.SOURCE, events.AGENCY)
+    columns = [table.column(name).to_pylist() for name in names]
+    yield from zip(*columns, created.to_pylist(), strict=True)
 
 
 def _remarked(table: pa.Table, said: str) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,6 +130,27 @@ def test_what_supersedes_an_event_is_named_by_it_and_the_mapping() -> None:
     made = rows(normalise(PRODUCTS["generic"], twice, CONTEXT))
     assert made[0][events.ID] == made[1][events.ID]
     assert made[0][events.REPLACES] == old
+
+
+def test_sources_of_one_product_in_one_batch_are_as_each_alone() -> None:
+    owners = {"s1": "phuong-1", "s2": "phuong-2"}
+    bodies = [*(sample.raw.encode() for sample in PRODUCTS["windows"].samples), b"not json", b" "]
+    given = [RawRecord(n, f"s{n % 2 + 1}", NOW, body) for n, body in enumerate(bodies, 1)]
+    together = normalise(
+        PRODUCTS["windows"], given, replace(CONTEXT, agency="", source="", owners=owners)
+    )
+    alone = [
+        normalise(
+            PRODUCTS["windows"], [r for r in given if r.source == name], replace(CONTEXT, agency=agency, source=name)
+        )
+        for name, agency in owners.items()
+    ]  # fmt: skip
+    parts = [row for made in alone for row in rows(made)]
+    assert rows(together) == sorted(parts, key=lambda row: row[events.SEQUENCE])
+    assert sorted(together.dead, key=repr) == sorted(
+        (d for made in alone for d in made.dead), key=repr
+    )
+    assert together.dropped == sum(made.dropped for made in alone)
 
 
 def test_bytes_that_are_no_text_are_kept_beside_the_text() -> None:
