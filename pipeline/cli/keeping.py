@@ -111,6 +111,7 @@ def show(home: Home = None, as_json: Json = False) -> None:
             }
             for one in disposals(here.state, OPERATOR)
         ]  # fmt: skip
+        whole = [dataclasses.asdict(one) for one in here.store.kept_whole(now=now)] if held else []
     holds = [
         {
             "id": one.id, "agency": one.agency, "first": one.first_time, "last": one.last_time,
@@ -120,11 +121,18 @@ def show(home: Home = None, as_json: Json = False) -> None:
     ]  # fmt: skip
     if as_json:
         show_one(
-            {"policy": floors.source, "agencies": kept, "holds": holds, "disposals": gone},
+            {
+                "policy": floors.source,
+                "agencies": kept,
+                "holds": holds,
+                "kept_whole": whole,
+                "disposals": gone,
+            },  # fmt: skip
             as_json=True,
         )
         return
-    for title, rows in (("agencies", kept), ("holds", holds), ("disposals", gone)):
+    titles = ("agencies", "holds", "indices kept whole for a hold", "disposals")
+    for title, rows in zip(titles, (kept, holds, whole, gone), strict=True):
         if rows:
             typer.echo(f"-- {title}")
             show_list(rows, as_json=False)
@@ -140,10 +148,14 @@ def run(home: Home = None, as_json: Json = False) -> None:
         done = run_now(here.state, here.store, OPERATOR, here.settings.retention, now=utc_now())
         if isinstance(here.store, Upkeep):
             here.store.sweep(utc_now())
+        for one in here.store.kept_whole(now=utc_now()):
+            sys.stderr.write(
+                f"thapcanh: {one.name} is kept whole: {one.held} of its {one.events} events are held\n"
+            )
     show_list(
         [
-            {"agency": one.agency, "before": one.before, "reason": one.reason, "events": gone}
-            for one, gone in done
+            {"agency": order.agency, "before": order.before, "reason": order.reason, "events": gone}
+            for order, gone in done
         ],
         as_json=as_json,
     )

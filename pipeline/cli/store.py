@@ -140,7 +140,8 @@ def verify(
                 got=here.settings.store.kind, expected="lake",
             )  # fmt: skip
         with bar("B") as progress:
-            found = list(lake_verify.verify(here.settings.lake, here.state, progress))
+            looked = lake_verify.verify(here.settings.lake, here.state, progress)
+        found = looked.found
         fate = dict.fromkeys((one.id for one in found), "damaged")
         if backup is not None:
             fate |= {one.id: "put back" for one in from_backup(here, backup, found)}
@@ -152,7 +153,16 @@ def verify(
                 lake_verify.give_up(here.state, one, by=OPERATOR.name, now=now)
                 fate[one.id] = "given up"
     rows = [_damage(one, fate[one.id], whole=as_json) for one in found]
-    show_list(rows, as_json=as_json)
+    said = {"files": looked.files, "events": looked.events, "bytes": looked.bytes}
+    if as_json:
+        show_one({**said, "items": rows}, as_json=True)
+    else:
+        if rows:
+            show_list(rows, as_json=False)
+        sys.stdout.write(
+            f"read whole: {looked.files:,} files, {looked.events:,} events, {looked.bytes:,} bytes; "
+            + (f"{len(found):,} not as written\n" if found else "all as they were written\n")
+        )
     if any(now_ == "damaged" for now_ in fate.values()):
         raise RefusedError(
             "files of the lake are damaged: what needs their events stops until they are mended",

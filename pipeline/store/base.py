@@ -71,6 +71,15 @@ class Health:
     figures: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class KeptWhole:
+    """What retention leaves whole for a legal hold: `name`, all its events, those that are held."""
+
+    name: str
+    events: int
+    held: int
+
+
 class Store(Protocol):
     """What the pipeline needs of a store: commits in, events by sequence and by id out."""
 
@@ -132,6 +141,9 @@ class SearchableStore(Store, Protocol):
 
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """Delete the agency's events received before `moment`, save held ones; how many went."""
+
+    def kept_whole(self, *, now: datetime) -> list[KeptWhole]:
+        """What holds more than is held, and stays for what is."""
 
 
 @runtime_checkable

@@ -33,7 +33,7 @@ from pipeline.store import (
     settlement,
     superseding,
 )
-from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
+from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, Page, TimeRange
 from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.ids import KnownIds, day_of, halves, repeated
 from pipeline.store.lake_files import Manifest
@@ -198,6 +198,10 @@ class Lake:
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """See `base.SearchableStore`."""
         return lake_delete.delete_before(self._root, self._state, agency, moment, now=now)
+
+    def kept_whole(self, *, now: datetime) -> list[KeptWhole]:
+        """See `base.SearchableStore`: none, for a file is written anew with just what is held."""
+        return []
 
     def compact(self, now: datetime, *, most: int = 1_000) -> int:
         """Merge the small files of closed hours, at most so many times; how many files went."""

@@ -9,7 +9,7 @@ stays and says what is missing, for coverage and for searches.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -48,7 +48,17 @@ class Damage:
     last_time: datetime
 
 
-def verify(root: Path, state: State, progress: Callable[[int, int], None]) -> Iterator[Damage]:
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was read, and what of it is not as it was written."""
+
+    files: int
+    events: int
+    bytes: int
+    found: list[Damage]
+
+
+def verify(root: Path, state: State, progress: Callable[[int, int], None]) -> Looked:
     """Read every live file whole and compare it with its digest. `progress` gets bytes done, and all."""
     with state.read() as session:
         files = list(
@@ -57,15 +67,17 @@ def verify(root: Path, state: State, progress: Callable[[int, int], None]) -> It
             )
         )
     done, total = 0, sum(file.bytes for file in files)
+    found = []
     for file in files:
         what = _look(root / file.path, file)
         done += file.bytes
         progress(done, total)
         if what and _still_live(state, file.id):  # else a merge or retention took it meanwhile
-            yield Damage(
+            found.append(Damage(
                 file.id, file.path, file.dataset, what, file.rows, file.bytes, file.digest,
                 file.spans, file.agencies, file.first_time, file.last_time,
-            )  # fmt: skip
+            ))  # fmt: skip
+    return Looked(len(files), sum(file.rows for file in files), total, found)
 
 
 def put_back(root: Path, damage: Damage, source: IO[bytes]) -> None:

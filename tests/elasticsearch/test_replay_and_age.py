@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
 
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.store.base import ALL_TIME
+from pipeline.state.tables.lake import Hold
+from pipeline.store.base import ALL_TIME, KeptWhole
 
 ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 
@@ -44,5 +46,32 @@ def test_a_month_that_is_past_goes_as_a_whole_index(tmp_path: Path, elasticsearc
     left = list(store.client.indices.get(index="logs-thapcanh.*", features="settings").body)
     assert left == ["logs-thapcanh.test-kept-2026.11"]
     assert store.count("", **ALL) == 1
+    store.close()
+    state.close()
+
+
+def test_an_index_with_held_events_is_kept_whole_and_named_until_the_hold_is_released(
+    tmp_path: Path, elasticsearch_url: str
+) -> None:
+    state = State.at(tmp_path / "state.sqlite")
+    state.create_tables()
+    store = empty_store(elasticsearch_url, state)
+    long_ago = datetime(2026, 8, 3, tzinfo=UTC)
+    old = {"event.created": long_ago, "@timestamp": long_ago}
+    store.append(event_commit([old, old, {**old, "organization.id": "b"}], 1), now=NOW)
+    with state.begin() as session:
+        session.add(
+            Hold(
+                id="h", agency="b", first_time=long_ago, last_time=long_ago, reason="case", by="t", at=NOW
+            )
+        )  # fmt: skip
+    late = datetime(2026, 9, 1, tzinfo=UTC)
+    assert [store.delete_before(one, late, now=NOW) for one in ("a", "b")] == [0, 0]
+    assert store.kept_whole(now=NOW) == [KeptWhole("logs-thapcanh.test-kept-2026.08", 3, 1)]
+    with state.begin() as session:
+        session.execute(sa.update(Hold).values(released=NOW))
+    assert store.kept_whole(now=NOW) == []
+    assert [store.delete_before(one, late, now=NOW) for one in ("a", "b")] == [2, 1]
+    assert store.count("", **ALL) == 0
     store.close()
     state.close()

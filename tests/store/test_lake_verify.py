@@ -72,8 +72,19 @@ def _verify(terminal: Terminal, *options: str) -> tuple[int, list[dict[str, obje
     return done.code, json.loads(done.out)["items"]
 
 
-def test_a_whole_lake_has_nothing_to_say(terminal: Terminal) -> None:
-    assert _verify(terminal) == (0, [])
+def test_a_whole_lake_says_what_was_read_and_that_it_is_whole(
+    here: Installation, terminal: Terminal
+) -> None:
+    size = _file(here).stat().st_size
+    done = terminal.say("store verify")
+    assert (done.code, done.out) == (
+        0, f"read whole: 1 files, 5 events, {size:,} bytes; all as they were written\n",
+    )  # fmt: skip
+    assert terminal.say("store verify --json").json == {
+        "files": 1, "events": 5, "bytes": size, "items": [],
+    }  # fmt: skip
+    _flip(_file(here))
+    assert "1 not as written" in terminal.say("store verify").out
 
 
 @pytest.mark.parametrize("harm", ["flip", "cut", "gone"])

@@ -1,8 +1,9 @@
 """Deletes an agency's events by the time of their receipt; what a legal hold covers stays.
 
-In: an agency and a moment. Out: how many events went. An index of which nothing would remain is deleted whole, once
-nobody can write into it any more; elsewhere the events go by id, found by a scan. Holds are read again before each
-step. Killed anywhere, a second call does the rest.
+In: an agency and a moment. Out: how many events went. Of a month that is long past an index is deleted whole or not at
+all where a hold covers something in it: it is kept whole, and `kept_whole` says so. An index of which nothing would
+remain is deleted, once nobody can write into it any more; elsewhere the events go by id, found by a scan. Holds are read
+again before each step. Killed anywhere, a second call does the rest.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pipeline.model.clock import to_micros
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.state import State
 from pipeline.state.tables.lake import Hold
+from pipeline.store.base import KeptWhole
 from pipeline.store.elasticsearch.client import reason_of, speaking
 from pipeline.store.elasticsearch.columns import MICROS, TYPED
 from pipeline.store.elasticsearch.indices import month_of
@@ -46,12 +48,29 @@ def delete_before(
     return gone
 
 
+def kept_whole(client: Any, state: State, *, now: datetime) -> list[KeptWhole]:
+    """The indices of months long past in which a hold covers something."""
+    held = _held(state)
+    if not held:
+        return []
+    with speaking("_stats"):
+        found = client.indices.get_settings(
+            index=PATTERN, name="index.uuid", ignore_unavailable=True, allow_no_indices=True
+        )
+    closed = sorted(name for name in found.body if month_of(name) and _closed(name, now))
+    return [
+        KeptWhole(name, _count(client, name, {"match_all": {}}), there)
+        for name in closed
+        if (there := _held_in(client, name, held))
+    ]
+
+
 def _thin(
     client: Any, state: State, index: str, agency: str, moment: datetime, now: datetime
 ) -> int:
     query = _doomed(state, agency, moment)
     doomed = _count(client, index, query)
-    if not doomed:
+    if not doomed or (_closed(index, now) and _held_in(client, index, _held(state))):
         return 0
     if _closed(index, now) and doomed == _count(client, index, {"match_all": {}}):
         gone = _drop(client, state, index, agency, moment)
@@ -98,6 +117,25 @@ def _drop(client: Any, state: State, index: str, agency: str, moment: datetime) 
             with speaking("_settings"):
                 client.indices.put_settings(index=index, settings={"index.blocks.write": None})
     return gone
+
+
+def _held(state: State) -> list[dict[str, Any]]:
+    """What holds in force cover, of any agency."""
+    chosen = sa.select(Hold.agency, Hold.first_time, Hold.last_time).where(Hold.released.is_(None))
+    with state.read() as session:
+        rows = session.execute(chosen).all()
+    return [
+        {"bool": {"filter": [
+            {"term": {f"{events.AGENCY}.exact": agency}},
+            {"range": {MICROS: {"gte": to_micros(first), "lte": to_micros(last)}}},
+        ]}}
+        for agency, first, last in rows
+    ]  # fmt: skip
+
+
+def _held_in(client: Any, index: str, held: list[dict[str, Any]]) -> int:
+    query = {"bool": {"should": held, "minimum_should_match": 1}}
+    return _count(client, index, query) if held else 0
 
 
 def _doomed(state: State, agency: str, moment: datetime) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.lake import Superseded
 from pipeline.state.tables.register import Agency
 from pipeline.store import lake_verify, settlement, superseding
-from pipeline.store.base import ALL_TIME, Commit, Health, Page, TimeRange
+from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, Page, TimeRange
 from pipeline.store.elasticsearch import delete, looking
 from pipeline.store.elasticsearch.bulk import Bulk, Done
 from pipeline.store.elasticsearch.client import connect, speaking, whole
@@ -219,6 +219,10 @@ class ElasticsearchStore:
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """See `base.SearchableStore`."""
         return delete.delete_before(self.client, self._state, agency, moment, now=now)
+
+    def kept_whole(self, *, now: datetime) -> list[KeptWhole]:
+        """See `base.SearchableStore`: indices of months long past."""
+        return delete.kept_whole(self.client, self._state, now=now)
 
     def health(self) -> Health:
         """Whether the cluster answers, takes documents, and has the template that is wanted."""
