@@ -127,12 +127,16 @@ def show(home: Home = None, as_json: Json = False) -> None:
                 "holds": holds,
                 "kept_whole": whole,
                 "disposals": gone,
-            },  # fmt: skip
+            },
             as_json=True,
         )
         return
-    titles = ("agencies", "holds", "indices kept whole for a hold", "disposals")
-    for title, rows in zip(titles, (kept, holds, whole, gone), strict=True):
+    for title, rows in (
+        ("agencies", kept),
+        ("holds", holds),
+        ("indices kept whole for a hold", whole),
+        ("disposals", gone),
+    ):
         if rows:
             typer.echo(f"-- {title}")
             show_list(rows, as_json=False)

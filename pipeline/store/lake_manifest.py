@@ -54,7 +54,6 @@ def record(
         LakeSpan(file=one.id, node=node, first=first, last=last)
         for node, (first, last) in one.spans.items()
     )
-    session.flush()
 
 
 def retire(session: Session, files: Sequence[str], state: str, *, now: datetime) -> list[LakeFile]:

@@ -88,7 +88,7 @@ def test_a_node_that_is_killed_while_it_takes_documents_loses_and_doubles_nothin
     node = own_node(heap="512m")
     chance = random.Random(7)
     port = int(node.url.rpartition(":")[2])
-    store = store_at(node.url, state, timeout=5.0, patience=1.0)
+    store = store_at(node.url, state, timeout=20.0, patience=1.0)
     first, size = 1, 4_000
     try:
         for _ in range(KILLS):
@@ -101,11 +101,13 @@ def test_a_node_that_is_killed_while_it_takes_documents_loses_and_doubles_nothin
             )
             died: list[Exception] = []
 
-            def work(commit: Any = commit, died: list[Exception] = died) -> None:
+            def work(commit: Any = commit, died: list[Exception] = died, sent: Any = sent) -> None:
                 try:
                     store.append(commit, now=NOW)
                 except ServiceAwayError as error:
                     died.append(error)
+                finally:
+                    sent.set()  # on a slow machine it may give up before anything was taken
 
             worker = threading.Thread(target=work)
             worker.start()
