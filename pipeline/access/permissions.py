@@ -25,7 +25,7 @@ agency.write     -        -        -        all            all       -
 asset.read       all      own      all      all            all       all
 asset.write      -        own      -        all            all       -
 source.read      all      own      all      all            all       all
-source.write     -        own      -        all            all       -
+source.write     all      own      -        all            all       -
 knock.settle     -        -        -        all            all       -
 dead.read        all      own      all      all            all       all
 dead.replay      -        own      -        all            all       -

@@ -21,7 +21,7 @@ from pipeline.model.errors import ThapCanhError, UsageError
 
 _PARTS: Final = """
     admin backtest collect config deadletters detection events exceptions files findings keeping mirrors
-    queue register rehearse rule_sets rules schedules senders serve state store
+    onboarding products queue register rehearse rule_sets rules schedules senders serve state store
     watchlists
 """
 

@@ -42,12 +42,19 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`feeds`: products that can make the rule fire. `lacks`: products that make such a log, but not the
-    fields named. `why`: that nothing can, as far as the rule and the taxonomy alone decide it."""
+    """`feeds`: products that can make the rule fire, each by events of which `datasets`. `lacks`: products that make
+    such a log, but not the fields named. `why`: that nothing can, as far as the rule and the taxonomy alone decide it."""
 
     feeds: frozenset[str] = frozenset()
     lacks: dict[str, tuple[str, ...]] = {}
     why: str = ""
+    datasets: dict[str, frozenset[str]] = {}
+
+    def fed_by(self, product: str, datasets: frozenset[str] | None = None) -> bool:
+        """Whether the product alone can make the rule fire; by events of these datasets, if given."""
+        if datasets is None:
+            return product in self.feeds
+        return bool(self.datasets.get(product, frozenset()) & datasets)
 
     def standing(self, agencies: Mapping[str, frozenset[str]]) -> Standing:
         """`agencies`: agency → the products of its published sources."""
@@ -107,7 +114,7 @@ def _verdict(rule: Rule, taxonomy: Taxonomy, filled: Mapping[str, Mapping[str, F
     routes = taxonomy.routes_for(rule.logsource)
     if not routes:
         return Verdict(why=f"the taxonomy does not know such a log: {rule.logsource}")
-    feeds: set[str] = set()
+    feeds: dict[str, frozenset[str]] = {}
     lacks: dict[str, tuple[str, ...]] = {}
     unmapped: dict[str, str] = {}
     for route in routes:
@@ -122,9 +129,10 @@ def _verdict(rule: Rule, taxonomy: Taxonomy, filled: Mapping[str, Mapping[str, F
                 if missing:
                     lacks.setdefault(product, missing)
                 else:
-                    feeds.add(product)
+                    feeds[product] = feeds.get(product, frozenset()) | {dataset}
     if feeds or lacks:
-        return Verdict(frozenset(feeds), {p: f for p, f in lacks.items() if p not in feeds})
+        short = {p: f for p, f in lacks.items() if p not in feeds}
+        return Verdict(frozenset(feeds), short, datasets=feeds)
     wanted = sorted({dataset for route in routes for dataset in route.datasets})
     if unmapped and all(_unmapped(rule.body, taxonomy.maps[route.map]) for route in routes):
         told = (f"{field} ({why})" if why else field for field, why in sorted(unmapped.items()))

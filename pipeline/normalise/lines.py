@@ -13,10 +13,16 @@ from collectors.formats import syslog
 from collectors.formats.json_lines import as_text
 from collectors.formats.parsed import Group, Parsed
 from collectors.formats.patterns import OTHER
+from collectors.formats.shipped import shipped
 from pipeline.normalise.plan import Kind
 from pipeline.normalise.product import Product
 
 MAX_DECIDED: Final = 20_000
+_NO_JSON: Final = frozenset({"patterns", "text", "key_value", "cef", "leef", "csv", "auditd"})
+"""Bodies that are no JSON: a document there is a shipper's, with the line in it."""
+_JSON: Final = frozenset({"json", "zeek"})
+_INSIDE: Final = '{\\"'
+"""How an object begins that stands in a JSON text: without it there is none."""
 
 
 @dataclass(slots=True)
@@ -36,6 +42,10 @@ def blank(body: bytes) -> bool:
 def tell(product: Product, lines: Sequence[Any]) -> Told:
     """`lines` are texts or bytes as the product's format takes them; None for one to skip."""
     headers: list[syslog.Header] | None = None
+    carried: dict[int, syslog.Header] = {}
+    body = product.spec.format["body"]
+    if body in _NO_JSON or body in _JSON:
+        lines, carried = _taken_out(lines, of_json=body in _JSON)
     if product.header:
         headers = []
         messages: list[Any] = []
@@ -45,6 +55,9 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
                 messages.append(None)
                 continue
             header, message = syslog.split(line)
+            if carried and len(headers) in carried:
+                around = carried[len(headers)]
+                header = syslog.Header(*(a or b for a, b in zip(header, around, strict=True)))
             headers.append(header)
             messages.append(message)
         lines = messages
@@ -76,6 +89,31 @@ def _with_message(group: Group, headers: Sequence[syslog.Header], lines: Sequenc
     if texts.count(None) == len(texts):
         return group
     return Group((*group.names, "message"), group.rows, [*group.columns, texts], group.kind)
+
+
+def _taken_out(
+    lines: Sequence[Any], *, of_json: bool
+) -> tuple[Sequence[Any], dict[int, syslog.Header]]:
+    """The lines without the documents that shippers put around them, and what those say of each."""
+    if of_json:
+        marks = (_INSIDE, _INSIDE.encode())
+        rows = [
+            row
+            for row, line in enumerate(lines)
+            if line is not None and marks[line.__class__ is bytes] in line
+        ]
+    else:
+        rows = [row for row, line in enumerate(lines) if line is not None and line[:1] == "{"]
+    if not rows:
+        return lines, {}
+    bare, carried = list(lines), {}
+    for row in rows:
+        line = lines[row]
+        text = line.decode("utf-8", "replace") if isinstance(line, bytes) else line
+        found = shipped(text, of_json=of_json)
+        if found is not None:
+            bare[row], carried[row] = found
+    return bare, carried
 
 
 def _keep_headers(

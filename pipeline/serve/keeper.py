@@ -24,6 +24,7 @@ from pipeline.serve import disk
 from pipeline.serve.installation import Installation
 from pipeline.serve.policy import shelf_of
 from pipeline.serve.retention import Floors, Order, agencies_of, dispose, due, under_pressure
+from pipeline.sources.onboarding.drafts import expire as expire_drafts
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.tables.lake import LakeFile
 from pipeline.store.base import Upkeep
@@ -81,6 +82,11 @@ class Keeper:
         elif now >= self._sweep_due:
             self._sweep_due = now + _SWEEP
             sweep(self._here.state, shelf_of(self._here.settings), now=now)
+            expire_drafts(
+                self._here.state,
+                timedelta(days=self._here.settings.onboarding.keep_days),
+                now=now,
+            )
             if isinstance(self._here.store, Upkeep):
                 self._here.store.sweep(now)
         elif now >= self._merge_due:

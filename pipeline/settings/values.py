@@ -47,9 +47,11 @@ class CollectSettings:
     how long a file must be quiet to count as whole. Lines that are to make one record wait `assemble_seconds`
     for each other. An agency whose unsettled records take more than `spool_agency_bytes`, or wait longer than
     `spool_agency_hours`, is pushed back (0: no limit). `free_bytes` of the spool's disk are left to others.
-    `max_rate_per_source` is in records a second (0: no limit)."""
+    `max_rate_per_source` is in records a second (0: no limit). `public_host` is the name or address that senders
+    are told; empty: a listener's own address, this machine's name where it listens on all."""
 
     node: str = "collect-1"
+    public_host: str = ""
     listeners: tuple[Listener, ...] = (
         Listener(name="http", kind="http_bulk", port=9700),
         Listener(name="syslog-tcp", kind="syslog_tcp", port=9714),
@@ -164,6 +166,13 @@ class HealthSettings:
     resend_least: int = 100
     volume_factor: float = 10.0
     volume_least: int = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnboardingSettings:
+    """Sources that are being connected: drafts that nobody touches for `keep_days` are deleted with their samples."""
+
+    keep_days: int = 14
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +291,7 @@ class Settings:
     detect: DetectSettings = field(default_factory=DetectSettings)
     tickets: TicketSettings = field(default_factory=TicketSettings)
     health: HealthSettings = field(default_factory=HealthSettings)
+    onboarding: OnboardingSettings = field(default_factory=OnboardingSettings)
     console: ConsoleSettings = field(default_factory=ConsoleSettings)
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     serve: ServeSettings = field(default_factory=ServeSettings)

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from zoneinfo import available_timezones
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from collectors.formats.text import known as known_encoding
 from collectors.receivers import starts
@@ -87,6 +88,28 @@ def list_agencies(state: State, actor: Actor) -> list[Agency]:
         return list(session.scalars(chosen))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePlan:
+    """A source that is to be: what `add_source` takes."""
+
+    source: str
+    agency: str
+    product: str
+    name: str = ""
+    timezone: str = ""
+    encoding: str = ""
+    addresses: tuple[tuple[str, str], ...] = ()
+    assemble: str = ""
+    with_key: bool = True
+
+    def check(self, known_products: Collection[str]) -> None:
+        """Raises UsageError for what no source can be."""
+        _check_name(self.source, "the source's id")
+        _check_product(self.product, known_products)
+        _check_reading(self.timezone, self.encoding)
+        starts.check(self.assemble)
+
+
 def add_source(
     state: State,
     actor: Actor,
@@ -104,35 +127,54 @@ def add_source(
     now: datetime,
 ) -> NewSource:
     """Register a source with a key, address ranges `(listener, network)`, or both."""
+    plan = SourcePlan(
+        source=source, agency=agency, product=product, name=name, timezone=timezone, encoding=encoding,
+        addresses=tuple(addresses), assemble=assemble, with_key=with_key,
+    )  # fmt: skip
     require(actor, "source.write", agency)
-    _check_name(source, "the source's id")
-    _check_product(product, known_products)
-    _check_reading(timezone, encoding)
-    starts.check(assemble)
-    networks = [(listener, network_of(network)) for listener, network in addresses]
-    key_id, secret, kept = new_key()
+    plan.check(known_products)
     with state.begin() as session:
-        if session.get(Agency, agency) is None:
-            raise NotFoundError("no such agency", got=agency, remedy="thapcanh agency list")
-        if session.get(Source, source) is not None:
-            raise ConflictError("there is such a source already", got=source)
-        session.add(
-            Source(
-                id=source, agency=agency, product=product, name=name or source,
-                timezone=timezone, encoding=encoding, created=now,
-                options={"assemble": assemble} if assemble else {},
-            )
-        )  # fmt: skip
-        session.flush()
-        session.add_all(
-            SourceAddress(source=source, listener=listener, network=network)
-            for listener, network in networks
+        return put_source(session, actor, plan, now=now)
+
+
+def put_source(session: Session, actor: Actor, plan: SourcePlan, *, now: datetime) -> NewSource:
+    """The rows of a checked plan, within the caller's transaction. ConflictError where its id or an address range is
+    another source's already."""
+    networks = [(listener, network_of(network)) for listener, network in plan.addresses]
+    if session.get(Agency, plan.agency) is None:
+        raise NotFoundError("no such agency", got=plan.agency, remedy="thapcanh agency list")
+    if session.get(Source, plan.source) is not None:
+        raise ConflictError("there is such a source already", got=plan.source)
+    for listener, network in networks:
+        same = sa.select(SourceAddress.id).where(
+            SourceAddress.listener == listener, SourceAddress.network == network
         )
-        if with_key:
-            session.add(
-                SourceKey(id=key_id, source=source, hash=kept, created=now, expires=now + KEY_LIFE)
-            )
-    return NewSource(source, f"{key_id}:{secret}" if with_key else "")
+        if session.scalar(same) is not None:
+            raise ConflictError("the address is another source's", got=f"{listener}={network}")
+    options = {"assemble": plan.assemble} if plan.assemble else {}
+    session.add(
+        Source(
+            id=plan.source, agency=plan.agency, product=plan.product, name=plan.name or plan.source,
+            timezone=plan.timezone, encoding=plan.encoding, created=now, options=options,
+        )
+    )  # fmt: skip
+    session.flush()
+    session.add_all(
+        SourceAddress(source=plan.source, listener=listener, network=network)
+        for listener, network in networks
+    )
+    key = ""
+    if plan.with_key:
+        key_id, secret, kept = new_key()
+        expires = now + KEY_LIFE
+        session.add(
+            SourceKey(id=key_id, source=plan.source, hash=kept, created=now, expires=expires)
+        )
+        key = f"{key_id}:{secret}"
+    known_by = [f"{listener}={network}" for listener, network in networks]
+    said = f"{plan.source}: {plan.product} of {plan.agency}; {', '.join([*known_by, *['a key'] * bool(key)]) or '-'}"
+    log.record(session, actor.name, "source_added", said, now=now)
+    return NewSource(plan.source, key)
 
 
 def set_source(
@@ -183,6 +225,7 @@ def set_source(
             else:
                 setattr(row, field, value)
         if changed:
+            row.revision += 1
             said = "; ".join(
                 f"{f} {old or '-'} → {new or '-'}" for f, (old, new) in changed.items()
             )

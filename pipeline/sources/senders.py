@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from collectors.receivers.certificates import registered_name
 from collectors.receivers.keys import new_key
@@ -144,16 +145,23 @@ def add_certificate(
     """Know the source by a client certificate's fingerprint or name; the form that is kept of it. A source
     may have several at a time, so that one can take over from another."""
     get_source(state, actor, source, "source.write")
-    name = registered_name(certificate)
     with state.begin() as session:
-        row = session.get(SourceCertificate, name, with_for_update=True)
-        if row is not None and row.source != source and row.revoked is None:
-            raise ConflictError("the certificate is another source's", got=name)
-        if row is None:
-            session.add(SourceCertificate(name=name, source=source, created=now))
-        else:
-            row.source, row.created, row.revoked = source, now, None
-        log.record(session, actor.name, "certificate_added", f"{source}: {name}", now=now)
+        return put_certificate(session, actor, source, certificate, now=now)
+
+
+def put_certificate(
+    session: Session, actor: Actor, source: str, certificate: str, *, now: datetime
+) -> str:
+    """As `add_certificate`, within the caller's transaction, whose actor may write the source."""
+    name = registered_name(certificate)
+    row = session.get(SourceCertificate, name, with_for_update=True)
+    if row is not None and row.source != source and row.revoked is None:
+        raise ConflictError("the certificate is another source's", got=name)
+    if row is None:
+        session.add(SourceCertificate(name=name, source=source, created=now))
+    else:
+        row.source, row.created, row.revoked = source, now, None
+    log.record(session, actor.name, "certificate_added", f"{source}: {name}", now=now)
     return name
 
 

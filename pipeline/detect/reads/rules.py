@@ -90,6 +90,13 @@ def rule_ids(state: State, actor: Actor, filters: Filters) -> list[str]:
         return list(db.scalars(query))
 
 
+def active_ids(db: Db) -> set[str]:
+    """Rules that are switched on and not retired; whether they can fire is another question."""
+    return set(
+        db.scalars(select(RuleRow.id).where(RuleRow.enabled.is_(True), RuleRow.retired.is_(None)))
+    )
+
+
 def lines_of(state: State, actor: Actor, ids: Sequence[str]) -> list[RuleLine]:
     """The rules of a page, in the order given."""
     require(actor, "rule.read", None)

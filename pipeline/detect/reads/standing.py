@@ -124,15 +124,16 @@ class Judged:
         self._correlations = book.correlations
         self._names = [(rule.id, rule.name) for rule in (*book.rules, *book.correlations)]
         self._counted = {rule.id: _counted(rule) for rule in book.correlations}
+        self.tags = {rule.id: rule.tags for rule in (*book.rules, *book.correlations)}
 
     @cached_property
     def products(self) -> tuple[str, ...]:
         """Those that feed some rule."""
         return tuple(sorted({p for v in self._verdicts.values() for p in v.feeds}))
 
-    def fed_by(self, product: str) -> set[str]:
-        """The rules that the product alone can make fire; correlations left out."""
-        return {rule for rule, verdict in self._verdicts.items() if product in verdict.feeds}
+    def fed_by(self, product: str, datasets: frozenset[str] | None = None) -> set[str]:
+        """The rules that the product alone can make fire, by events of these datasets if given; correlations left out."""
+        return {r for r, verdict in self._verdicts.items() if verdict.fed_by(product, datasets)}
 
     def running(self, agencies: Mapping[str, frozenset[str]]) -> set[str]:
         """Ids of rules and correlations that run at some of the agencies (agency → its products)."""

@@ -35,7 +35,8 @@ class Agency(Base):
 class Source(Base):
     """One configured log source of one agency. `state`: draft, published, paused, retired.
 
-    `options` holds the parser's options (named ones only: see the product's schema).
+    `options` holds the parser's options (named ones only: see the product's schema), and under `health` the
+    thresholds that are the source's own. `revision` counts its changes.
     """
 
     __tablename__ = "source"
@@ -48,7 +49,24 @@ class Source(Base):
     timezone: Mapped[str] = mapped_column(String(64), default="")
     encoding: Mapped[str] = mapped_column(String(32), default="")
     options: Mapped[dict[str, Any]] = mapped_column(default=dict)
+    revision: Mapped[int] = mapped_column(default=1)
     created: Mapped[datetime]
+
+
+class SourceDraft(Base):
+    """A source that is being onboarded: sample lines as they came, and what was chosen so far. Gone when it is
+    published, dropped, or left alone for long."""
+
+    __tablename__ = "source_draft"
+
+    id: Mapped[str] = mapped_column(String(32), primary_key=True)
+    agency: Mapped[str] = mapped_column(ForeignKey("agency.id"), index=True)
+    by: Mapped[str] = mapped_column(String(128))
+    created: Mapped[datetime]
+    changed: Mapped[datetime]
+    revision: Mapped[int] = mapped_column(default=1)
+    samples: Mapped[bytes]
+    chosen: Mapped[dict[str, Any]] = mapped_column(default=dict)
 
 
 class SourceAddress(Base):

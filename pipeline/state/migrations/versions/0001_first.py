@@ -859,12 +859,29 @@ def upgrade() -> None:
         sa.Column("timezone", sa.String(length=64), nullable=False),
         sa.Column("encoding", sa.String(length=32), nullable=False),
         sa.Column("options", sa.JSON(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
         sa.Column("created", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["agency"], ["agency.id"], name=op.f("fk_source_agency")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source")),
     )
     with op.batch_alter_table("source", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_source_agency"), ["agency"], unique=False)
+
+    op.create_table(
+        "source_draft",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
+        sa.Column("by", sa.String(length=128), nullable=False),
+        sa.Column("created", sa.BigInteger(), nullable=False),
+        sa.Column("changed", sa.BigInteger(), nullable=False),
+        sa.Column("revision", sa.BigInteger(), nullable=False),
+        sa.Column("samples", sa.LargeBinary(), nullable=False),
+        sa.Column("chosen", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(["agency"], ["agency.id"], name=op.f("fk_source_draft_agency")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_source_draft")),
+    )
+    with op.batch_alter_table("source_draft", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_source_draft_agency"), ["agency"], unique=False)
 
     op.create_table(
         "ticket_clock",

@@ -1,0 +1,1 @@
+"""Onboarding: from pasted lines to a source that sends. Decided in pure functions, kept in `drafts`, done by `publish`."""
