@@ -60,7 +60,9 @@ def event_search(
             show_one({"count": number}, as_json=as_json)
             return
         page = here.store.search(query, scope=scope, when=when, limit=limit, after=after)
-    items = list(page.documents) if as_json else [_line(document) for document in page.documents]
+    items = (
+        list(page.documents) if as_json else [event_line(document) for document in page.documents]
+    )
     show_list(items, as_json=as_json, columns=_COLUMNS, following=page.next)
     if page.missing:
         sys.stderr.write(f"({page.missing} events of this time were lost with damaged files)\n")
@@ -94,7 +96,8 @@ def event_show(
     show_one({events.ID: which.lower(), **flat, events.ORIGINAL: original}, as_json=False)
 
 
-def _line(document: Mapping[str, Any]) -> dict[str, Any]:
+def event_line(document: Mapping[str, Any]) -> dict[str, Any]:
+    """An event as a line of a table."""
     from pipeline.model.documents import first_of, flatten
 
     flat = flatten(document)

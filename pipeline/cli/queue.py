@@ -7,10 +7,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from pipeline.cli import queue_deeds
+from pipeline.cli import queue_deeds, queue_evidence
 from pipeline.cli.options import After, AgencyFilter, Home, Json, Limit, opened
 from pipeline.cli.output import matched_fields, show_list, show_one, show_part, show_title
 from pipeline.model.clock import utc_now
+from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
 
 ticket = typer.Typer(no_args_is_help=True, help="The queue.")
@@ -26,22 +27,34 @@ _SHOWN = (
     "last",
     "title",
 )
+_DRILLS = {"": None, "no": False, "only": True}
 Which = Annotated[str, typer.Argument(help="The ticket's number.")]
 Revision = Annotated[int | None, typer.Option(help="Refuse unless the ticket is at this revision.")]
 
 
 def attach(app: typer.Typer) -> None:
     queue_deeds.attach(ticket)
+    queue_evidence.attach(ticket)
     app.add_typer(ticket, name="ticket")
 
 
 @ticket.command("list")
 def ticket_list(
-    status: Annotated[str, typer.Option(help="open, or one status")] = "open",
+    status: Annotated[str, typer.Option(help="open, all, or one status")] = "open",
     agency: AgencyFilter = "",
     severity: Annotated[str, typer.Option(help="informational, low, medium, high, critical")] = "",
-    owner: Annotated[str, typer.Option(help="person:ID, or - for free ones.")] = "",
+    at_least: Annotated[str, typer.Option(help="This severity and up.")] = "",
+    owner: Annotated[
+        str, typer.Option(help="person:ID, me (the operator), or none for free ones.")
+    ] = "",
+    rule: Annotated[str, typer.Option(help="A rule's id: of any of a ticket's findings.")] = "",
+    entity: Annotated[
+        str, typer.Option(help="A host, user or address, however its case is written.")
+    ] = "",
     words: Annotated[str, typer.Option(help="Sought in title and entity.")] = "",
+    tag: Annotated[str, typer.Option(help="Tickets with this word on them.")] = "",
+    alert: Annotated[str, typer.Option(help="warned or breached: of the most pressing clock")] = "",
+    drill: Annotated[str, typer.Option(help="no leaves drills out, only asks for them alone")] = "",
     limit: Limit = 50,
     after: After = None,
     home: Home = None,
@@ -52,9 +65,15 @@ def ticket_list(
     from pipeline.tickets.filters import Filters
     from pipeline.tickets.queue import list_tickets
 
+    if drill not in _DRILLS:
+        raise UsageError("no such filter value", where="--drill", got=drill, expected="no or only")
     with opened(home) as here:
         check_agency(here.state, OPERATOR, agency)
-        filters = Filters(status=status, agency=agency, severity=severity, owner=owner, words=words)
+        filters = Filters(
+            status="" if status == "all" else status, agency=agency, severity=severity,
+            at_least=at_least, rule=rule, entity=entity, words=words, tag=tag, alert=alert,
+            owner={"me": OPERATOR.name, "none": "-"}.get(owner, owner), drill=_DRILLS[drill],
+        )  # fmt: skip
         page = list_tickets(here.state, OPERATOR, filters, limit=limit, after=after)
         lines: list[dict[str, Any]] = [msgspec.structs.asdict(line) for line in page.items]
         show_list(lines, as_json=as_json, columns=_SHOWN, following=page.next)
