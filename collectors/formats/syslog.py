@@ -44,6 +44,9 @@ _OLD = re.compile(
     rf"(?:<(\d{{1,3}})>)?(?:\d+: |1 (?=\d{{4}}-))?[*.]?({_BSD_TIME}|{_ISO_TIME}):?[ \t]{{1,2}}(?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
     re.ASCII,
 )
+# A log file's own time has a blank, too (OpenVPN, dpkg): without a priority it begins a header only where
+# a host and a program stand behind it.
+_BLANK = re.compile(rf"()({_ISO_TIME}) ([A-Za-z0-9._-]{{1,255}}) {_TAG}()()", re.ASCII)
 # Real devices that send neither time nor host: <30>dhcpd: DHCPREQUEST …
 _BARE = re.compile(rf"<(\d{{1,3}})>(?:{_TAG})?", re.ASCII)
 
@@ -69,10 +72,10 @@ def split(line: str) -> tuple[Header, str]:
             return NO_HEADER, line
         if line[end + 1 : end + 2] not in _BEGINS_TIME:
             return _bare(line)
-    old = _OLD.match(line)
+    old = (_BLANK if line[10:11] == " " and line[4:5] == "-" else _OLD).match(line)
     if old is not None:
         priority, time, host, program, pid, lone, lone_pid = old.groups()
-        return Header(priority, time, host, program or lone, pid or lone_pid), line[old.end() :]
+        return Header(priority or None, time, host, program or lone, pid or lone_pid), line[old.end() :]
     return _bare(line) if first == "<" else (NO_HEADER, line)
 
 
