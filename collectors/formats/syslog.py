@@ -75,7 +75,9 @@ def split(line: str) -> tuple[Header, str]:
     old = (_BLANK if line[10:11] == " " and line[4:5] == "-" else _OLD).match(line)
     if old is not None:
         priority, time, host, program, pid, lone, lone_pid = old.groups()
-        return Header(priority or None, time, host, program or lone, pid or lone_pid), line[old.end() :]
+        return Header(priority or None, time, host, program or lone, pid or lone_pid), line[
+            old.end() :
+        ]
     return _bare(line) if first == "<" else (NO_HEADER, line)
 
 
