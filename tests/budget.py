@@ -30,6 +30,7 @@ _FOLDERS: Final = {
     "request_tracker": "request tracker",
     "e2e": "browser",
     "serve": "shippers and daemons",
+    "products": "shippers and daemons",
     "shippers": "shippers and daemons",
     "faults": "faults",
     "fuzz": "fuzz",
