@@ -44,6 +44,7 @@ class _Session(StreamConnection):
         self._unanswered: deque[int] = deque()  # numbers of the frames in hand or being stored
         self._wholes: deque[list[int]] = deque()  # those of each assembled record in hand
         self._done: set[int] = set()  # stored, but an earlier one is held in the assembler
+        self._stored_lines: frozenset[int] = frozenset()  # audit lines of before a restart
         self._closing: int | None = None  # the number of the close frame
         self._match: Match | None = None
         self._held: list[Frame] = []  # while it is not known whether they are a replay
@@ -111,6 +112,8 @@ class _Session(StreamConnection):
         ):  # the client has come anew: what waits there comes again
             if other is not self and other.held_up and other.peer == self.peer and other.transport:
                 other.transport.abort()
+        if self.assembler is not None:
+            self._stored_lines = self.intake.tails.audit_lines(source, self.peer)
         tails = self.intake.tails.of(source, self.peer)
         if tails:
             self._match = Match(tails)
@@ -213,7 +216,13 @@ class _Session(StreamConnection):
             return
         moment = time.monotonic()
         for frame in frames:
-            self.whole(self.assembler.feed(frame.data, frame.txnr, moment))
+            if self._stored_lines and hash(frame.data) in self._stored_lines:
+                self.tally.repeated += 1
+                self._done.add(frame.txnr)
+            else:
+                self.whole(self.assembler.feed(frame.data, frame.txnr, moment))
+        if self._done:
+            self._tell(self._stored_numbers(0))
 
     def whole(self, found: list[Whole[int]]) -> None:
         self._wholes.extend(one.tags for one in found)
@@ -232,14 +241,16 @@ class _Session(StreamConnection):
         return numbers
 
     def stored(self, batch: list[Draft]) -> None:
-        assert self._tail is not None
-        numbers = self._stored_numbers(len(batch))
-        count = len(numbers)
-        self._tail.pending -= count
-        if not self.lost.is_set() and self.transport and not self.transport.is_closing():
-            self._tail.unacknowledged -= count
-            self._acknowledge(numbers)
+        self._tell(self._stored_numbers(len(batch)))
         self._close_if_done()
+
+    def _tell(self, numbers: list[int]) -> None:
+        """They are on disk."""
+        assert self._tail is not None
+        self._tail.pending -= len(numbers)
+        if not self.lost.is_set() and self.transport and not self.transport.is_closing():
+            self._tail.unacknowledged -= len(numbers)
+            self._acknowledge(numbers)
 
     def _acknowledge(self, numbers: list[int]) -> None:
         if self.transport is not None and not self.transport.is_closing():

@@ -28,6 +28,8 @@ known whose records are among the newest of the spool. The rule:
    connection looks alive) a stretch is a replay only if one of its lines came from
    this sender there and nowhere else in what is kept. A line that a sender is known to repeat (a sign of life
    without a time) proves nothing, and is rather stored twice than lost.
+8. Audit lines name their event and come interleaved; the spool holds them by event, so that after a restart their
+   order is not known. There a line is a replay if the very same one is among the last of a tail.
 
 What a genuine repeat must look like to be taken for a replay: a client that ends its session without
 ``close`` and begins the next one with the very records that ended the last, at least one of them said only
@@ -59,6 +61,7 @@ class Tail:
     def __init__(self, session: int) -> None:
         self.session = session
         self.hashes = array("q")
+        self.audit_lines = array("q")  # of those recovered from the spool
         self.unacknowledged = 0
         self.pending = 0
         self.owner: object | None = None
@@ -140,10 +143,9 @@ def _places(tail: Tail, record: int) -> Iterable[int]:
     return (p for p in range(max(0, size - KEPT), last + 1) if hashes[p] == record)
 
 
-def _frames(record: RawRecord) -> list[bytes]:
-    """What the client sent: the lines of an assembled audit record came one by one."""
-    assembled = record.identity.startswith(b"a\0")
-    return record.body.split(b"\n") if assembled else [record.body]
+def _lines(record: RawRecord) -> list[bytes]:
+    """Those of an assembled audit record, which the client sent one by one."""
+    return record.body.split(b"\n") if record.identity.startswith(b"a\0") else []
 
 
 class Tails:
@@ -202,6 +204,10 @@ class Tails:
         else:
             self._of.pop((source, peer), None)
 
+    def audit_lines(self, source: str, peer: str) -> frozenset[int]:
+        """The hashes of those that are stored, in whatever order they came."""
+        return frozenset().union(*(tail.audit_lines for tail in self._of.get((source, peer), ())))
+
     def recover(self, records: Iterable[RawRecord], ended: frozenset[int] = frozenset()) -> None:
         """From the end of the spool, at start; `ended` is what `note_ended` was told: those closed are left out."""
         found: OrderedDict[tuple[str, str, int], Tail] = OrderedDict()
@@ -211,7 +217,10 @@ class Tails:
                 tail = found.get(key)
                 if tail is None:
                     tail = found[key] = Tail(record.session)
-                tail.add(map(hash, _frames(record)))
+                lines = _lines(record)
+                tail.add(map(hash, lines or [record.body]))
+                tail.audit_lines.extend(map(hash, lines))
+                del tail.audit_lines[: -2 * KEPT]
                 found.move_to_end(key)
         for (source, peer, _), tail in found.items():
             self._of.setdefault((source, peer), []).append(tail)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from collectors.spool import layout, segments
 from collectors.spool.errors import SpoolBusyError, SpoolFullError, SpoolIOError
 from collectors.spool.segment_file import SegmentFile, sync_folder, write_at
+from collectors.spool.steady import SteadyClock
 
 if TYPE_CHECKING:
     from collectors.spool.writer import SpoolLimits
@@ -37,6 +38,7 @@ class Folder:
         self._must_cut = False
         path.mkdir(parents=True, exist_ok=True)
         self._lock = take_lock(path)
+        self.clock = SteadyClock(path)
         try:
             mark_path = path / segments.DURABLE_NAME
             mark = segments.read_durable(path)
@@ -60,7 +62,7 @@ class Folder:
         tail = self._tail
         if tail is None or tail.end == layout.HEAD.size:
             return False
-        old = time.time() - tail.head.created / 1e6 > self._limits.segment_age
+        old = (self.clock.now() - tail.head.created) / 1e6 > self._limits.segment_age
         return old or tail.end + more > self._limits.segment_bytes
 
     def prepare(self) -> None:
@@ -69,7 +71,7 @@ class Folder:
             self._tail.cut()
         self._must_cut = False
         if self._tail is None:
-            self._tail = SegmentFile.create(self.path, self.next, self._node, _now())
+            self._tail = SegmentFile.create(self.path, self.next, self._node, self.clock.now())
             self.used += layout.HEAD.size
 
     def roll(self) -> None:
@@ -78,7 +80,7 @@ class Folder:
         tail = self._tail
         if tail is not None and self.next > tail.head.first:
             try:
-                tail.seal(self.next - 1, _now())
+                tail.seal(self.next - 1, self.clock.now())
             except OSError:
                 self._must_cut = True
                 raise
@@ -114,7 +116,11 @@ class Folder:
         os.close(self._lock)
 
     def _write_mark(self, segment: int, offset: int, last: int) -> None:
-        write_at(self._mark, layout.pack_durable(layout.Durable(segment, offset, last, _now())), 0)
+        write_at(
+            self._mark,
+            layout.pack_durable(layout.Durable(segment, offset, last, self.clock.now())),
+            0,
+        )
 
     def _refuse_if_full(self, more: int) -> None:
         limit, free = self._limits.spool_bytes, self._limits.free_bytes
@@ -178,11 +184,11 @@ class Folder:
         if newest:
             self._tail = tail
         else:
-            tail.seal(found.next - 1, _now())
+            tail.seal(found.next - 1, self.clock.now())
 
     def _recover_requests(self, found: list[segments.Segment]) -> None:
         """From the newest sealed segments back, until one is older than the window."""
-        oldest = _now() - int(self._limits.request_window * 1e6)
+        oldest = self.clock.now() - int(self._limits.request_window * 1e6)
         sealed = [segment for segment in found if segment.last is not None]
         for segment in reversed(sealed[-_FOOTERS_AT_MOST:]):
             descriptor = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
@@ -220,7 +226,3 @@ def take_lock(path: Path) -> int:
 def _free_bytes(path: Path) -> int:
     stat = os.statvfs(path)
     return stat.f_bavail * stat.f_frsize
-
-
-def _now() -> int:
-    return time.time_ns() // 1000

@@ -5,6 +5,7 @@ A node's folder::
     spool/<node>/
       lock                                                  held with flock by the one writer
       durable                                               how far records are on disk, see below
+      clock                                                 what the spool's times go by, see `steady`
       00000000000000000001-00000000000000081734.sealed      a sealed segment: first and last sequence
       00000000000000081735.open                             the open tail, at most one
 

@@ -6,7 +6,6 @@ given only when its CRC is right; what cannot be read is named (`SpoolDamagedErr
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, Self
@@ -14,6 +13,7 @@ from typing import Final, Self
 from collectors.spool import segments
 from collectors.spool.errors import SpoolDamagedError
 from collectors.spool.scan import Scan
+from collectors.spool.steady import steady_now
 from pipeline.model.records import RawRecord
 
 READ_BYTES: Final = 64 << 20
@@ -84,7 +84,9 @@ class SpoolReader:
 
         Not below the writer's request window: a resend is recognised by what the segments hold.
         """
-        return segments.release(self.folder, upto, retain, time.time() if now is None else now)
+        return segments.release(
+            self.folder, upto, retain, steady_now(self.folder) / 1e6 if now is None else now
+        )
 
     def close(self) -> None:
         if self._scan is not None:

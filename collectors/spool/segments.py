@@ -119,16 +119,31 @@ def read_footer(descriptor: int, salt: int) -> layout.Footer | None:
 
 
 def release(folder: Path, upto: int, retain: float, now: float) -> list[Path]:
-    """Delete sealed segments that end at `upto` or before and were sealed `retain` seconds ago.
+    """Delete sealed segments that end at `upto` or before and were sealed `retain` seconds before `now`, which
+    is by the spool's own clock.
 
     The newest segment stays whatever it is: its name holds the place of the next sequence.
     """
     gone = []
     for segment in _settled(segments(folder)[:-1], upto):
-        if now - segment.path.stat().st_mtime >= retain:
-            segment.path.unlink()
-            gone.append(segment.path)
+        if (
+            abs(now - _sealed(segment.path)) < retain
+        ):  # a time to come is of a boot with a wrong clock
+            break  # those that follow are younger
+        segment.path.unlink()
+        gone.append(segment.path)
     return gone
+
+
+def _sealed(path: Path) -> float:
+    """When, in seconds by the spool's own clock; by the machine's where the footer cannot be read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        head = layout.unpack_head(os.pread(descriptor, layout.HEAD.size, 0))
+        footer = read_footer(descriptor, head.salt) if head else None
+        return footer.sealed / 1e6 if footer else os.fstat(descriptor).st_mtime
+    finally:
+        os.close(descriptor)
 
 
 def _settled(candidates: Iterable[Segment], upto: int) -> Iterable[Segment]:

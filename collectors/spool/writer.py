@@ -66,7 +66,7 @@ class SpoolWriter:
         self.damaged = self._folder.damaged
         self.last = self._folder.next - 1
         self._recent = RecentRequests(self.limits.request_window)
-        self._recent.recover(self._folder.recent, time.time_ns() // 1000, time.monotonic())
+        self._recent.recover(self._folder.recent, self._folder.clock.now(), time.monotonic())
         self._condition = threading.Condition()
         self._queue: list[_Call] = []
         self._waiting = 0
@@ -185,7 +185,7 @@ class SpoolWriter:
 
     def _pack(self, call: _Call, parts: list[bytes], written: list[tuple[_Call, Receipt]]) -> None:
         first = written[-1][1].first + written[-1][1].records if written else self._folder.next
-        now = time.time_ns() // 1000
+        now = self._folder.clock.now()
         try:
             packed = layout.pack_batch(call.drafts, first, now, call.request, self._folder.salt)
         except (
@@ -201,7 +201,7 @@ class SpoolWriter:
         if not parts:
             return
         requests = [
-            layout.Request(call.request, receipt.first, receipt.records, time.time_ns() // 1000)
+            layout.Request(call.request, receipt.first, receipt.records, self._folder.clock.now())
             for call, receipt in written
             if call.request != layout.NO_REQUEST
         ]

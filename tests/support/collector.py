@@ -20,6 +20,7 @@ KEY_TEXT = f"{KEY[0]}:{KEY[1]}"
 API_KEY = base64.b64encode(KEY_TEXT.encode()).decode()
 SOURCE = SourceIdentity("q1-web", "q1", "nginx")
 HOSTS = {"127.0.0.11": "q1-fw", "127.0.0.12": "q2-fw"}
+ASSEMBLED = {"127.0.0.13": ("q1-audit", "auditd", ""), "127.0.0.14": ("q1-java", "tomcat", "date")}
 
 LISTENERS = (
     Listener(name="http", kind="http_bulk"),
@@ -46,6 +47,7 @@ def file_input(root: Path) -> FileInput:
 def directory(*, local: bool = False) -> FixedDirectory:
     """With `local`, 127.0.0.1 is q1-fw too.
 
+    Lines of the hosts in `ASSEMBLED` make records.
     `KEY` is q1-web's; 127.0.0.11 is q1-fw and 127.0.0.12 q2-fw on relp, tcp and udp; others are unknown.
     """
     return FixedDirectory(
@@ -57,6 +59,11 @@ def directory(*, local: bool = False) -> FixedDirectory:
             )
             for listener in ("relp", "tcp", "udp")
             for host, source in (HOSTS | ({"127.0.0.1": "q1-fw"} if local else {})).items()
+        ]
+        + [
+            (listener, f"{host}/32", SourceIdentity(source, "q1", product, True, assemble=assemble))
+            for listener in ("relp", "tcp", "udp")
+            for host, (source, product, assemble) in ASSEMBLED.items()
         ],
         {KEY[0]: (KEY[1], SOURCE)},
         [FILES],

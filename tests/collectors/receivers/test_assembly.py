@@ -159,3 +159,31 @@ def test_audit_lines_are_assembled_and_none_is_acknowledged_before_it_is_stored(
     assert [one.identity for one in found] == [
         b"a\0\0" + b"1795485600.123:%d" % serial for serial in (1, 2)
     ]
+
+
+def test_a_part_of_interleaved_audit_lines_that_comes_again_after_a_restart_is_not_stored_again(
+    tmp_path: Path,
+) -> None:
+    head = b"type=%s msg=audit(1795485600.123:%d): a=%d"
+    a1, b1, a2, b2 = (
+        head % (kind, serial, n)
+        for n, (kind, serial) in enumerate(
+            [(b"SYSCALL", 7), (b"SYSCALL", 8), (b"EOE", 7), (b"EOE", 8)]
+        )
+    )
+    settings = CollectSettings(node="n1", listeners=LISTENERS, assemble_seconds=5)
+    with running(tmp_path, settings) as collector:
+        client = RelpClient(collector.ports["relp"], "127.0.0.13")
+        client.open()
+        client.send([a1, b1, a2])
+        while len(client.unacknowledged) > 2:
+            client.read(0.1)
+        # 7 is stored, and of 8 nothing: the answers to b1 and a2 are owed
+        assert list(client.unacknowledged.values()) == [b1, a2]
+    with running(tmp_path, settings) as collector:
+        client.port = collector.ports["relp"]
+        client.open()
+        client.send([b2])
+        client.settle()
+    assert [one.body for one in spooled(tmp_path)] == [a1 + b"\n" + a2, b1 + b"\n" + b2]
+    assert client.acknowledged == [a1, b1, a2, b2]
