@@ -25,6 +25,7 @@ from pipeline.state.tables.access import Person
 from pipeline.state.tables.desk import Notice, NoticeWish
 from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import Ticket
+from pipeline.store.steps import step
 
 GIVE_UP: Final = timedelta(days=3)
 AT_ONCE: Final = 50
@@ -111,8 +112,11 @@ class NoticePost:
                 one = claim(self._state, now, hold=hold(self._mail))
                 if one is None:
                     return
+                step("notice_mail.claimed")
                 sent = self._try(one)
+                step("notice_mail.sent")
                 note(self._state, one, now, sent=sent)
+                step("notice_mail.noted")
                 if not sent:
                     return
         except ServiceAwayError as error:

@@ -23,6 +23,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.state.tables.register import Agency, Source, SourceHour, SourceSeen, SourceWatch
 from pipeline.store.seen import NODE
+from pipeline.store.steps import step
 from pipeline.tickets.health import open_ticket, recover
 
 _CHUNK: Final = 20
@@ -42,6 +43,9 @@ def watch_once(state: State, limits: HealthSettings, *, now: datetime) -> int:
             hours = _hours(session, chunk, limits, now)
         with state.begin() as session:
             ill += sum(_look(session, chunk, hours, limits, now))
+            session.flush()
+            step("health.before_commit")
+        step("health.committed")
     with state.begin() as session:
         session.execute(
             sa.delete(SourceHour).where(SourceHour.hour < now - LEARNED - 7 * 24 * HOUR)
@@ -82,6 +86,7 @@ def _look(
                 found["silent"] = {}  # its rhythm has faded, but nothing has come
         _settle(session, source, watch, found, limits, now)
         watch.at = now
+        step("health.looked")
         yield bool(watch.open)
 
 

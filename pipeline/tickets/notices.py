@@ -38,6 +38,7 @@ from pipeline.state.tables.access import Person
 from pipeline.state.tables.desk import Notice, NoticeWish
 from pipeline.state.tables.operation import Counter
 from pipeline.state.tables.tickets import Ticket, TicketHistory
+from pipeline.store.steps import step
 from pipeline.tickets.history import record
 
 CURSOR: Final = "tickets.notices"
@@ -96,8 +97,12 @@ def notices_once(state: State, *, now: datetime, escalate_to: Sequence[str] = ()
         for line in lines:
             if line.at > now - OLD_NEWS:
                 _tell(session, line, escalate_to, now)
+                step("notices.told")
         if lines:
             cursor.value = lines[-1].id
+        session.flush()
+        step("notices.before_commit")
+    step("notices.committed")
     return len(lines)
 
 
