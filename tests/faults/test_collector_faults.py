@@ -8,8 +8,6 @@ import os
 import random
 import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -18,28 +16,17 @@ from pathlib import Path
 
 import pytest
 from support.collector import API_KEY, spooled
+from support.forks import Forked, forked
 
 pytestmark = pytest.mark.faults
-_ROOT = Path(__file__).resolve().parents[2]
-_SCRIPT = str(_ROOT / "tests/support/collector_process.py")
 CYCLES = int(os.environ.get("KILLS", "10"))
 
 
 @contextlib.contextmanager
-def process(
-    root: Path, *arguments: str
-) -> Iterator[tuple[subprocess.Popen[bytes], dict[str, int]]]:
-    with subprocess.Popen(
-        [sys.executable, _SCRIPT, str(root), *arguments],
-        env={**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}"},
-        stdout=subprocess.PIPE,
-    ) as started:
-        assert started.stdout is not None
-        words = started.stdout.readline().decode().split()
-        try:
-            yield started, {w.split("=")[0]: int(w.split("=")[1]) for w in words}
-        finally:
-            started.kill()
+def process(root: Path, *words: str) -> Iterator[tuple[Forked, dict[str, int]]]:
+    """A collector (`support.collector_process`) and its ports."""
+    with forked("collector_process", str(root), *words) as (started, line):
+        yield started, {name: int(port) for name, port in (w.split("=") for w in line.split())}
 
 
 def post(port: int, body: bytes) -> bool:

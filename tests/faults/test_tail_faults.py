@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import random
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import Counter
@@ -16,22 +16,10 @@ from pathlib import Path
 
 import pytest
 from support.collector import logs_of, spooled
+from support.forks import forked
 
 pytestmark = pytest.mark.faults
-_ROOT = Path(__file__).resolve().parents[2]
-_SCRIPT = str(_ROOT / "tests/support/tail_process.py")
 CYCLES = int(os.environ.get("KILLS", "10"))
-
-
-def process(root: Path, *words: str) -> subprocess.Popen[bytes]:
-    started = subprocess.Popen(
-        [sys.executable, _SCRIPT, str(root), *words],
-        env={**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}"},
-        stdout=subprocess.PIPE,
-    )
-    assert started.stdout is not None
-    started.stdout.readline()
-    return started
 
 
 class _Writer(threading.Thread):
@@ -92,18 +80,17 @@ def test_killed_at_random_while_logs_grow_and_turn_each_line_is_stored_once(tmp_
     writer.start()
     for cycle in range(CYCLES):
         words = [str(chooser.randrange(1, 8))] if cycle % 2 else []
-        started = process(tmp_path, *words)
-        try:
+        with (
+            forked("tail_process", str(tmp_path), *words) as (started, _),
+            contextlib.suppress(subprocess.TimeoutExpired),
+        ):
             started.wait(chooser.uniform(0.05, 0.5))
-        except subprocess.TimeoutExpired:
-            started.send_signal(signal.SIGKILL)
-        started.wait(5)
     writer.done.set()
     writer.join(10)
-    started = process(tmp_path)
-    settled(tmp_path, writer.lines)
-    started.send_signal(signal.SIGTERM)
-    assert started.wait(10) == 0
+    with forked("tail_process", str(tmp_path)) as (started, _):
+        settled(tmp_path, writer.lines)
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(10) == 0
     records = spooled(tmp_path)
     assert [one.sequence for one in records] == list(range(1, len(records) + 1))
     times = Counter(one.body for one in records)
