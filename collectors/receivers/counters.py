@@ -7,7 +7,9 @@ register and the heartbeat. Counters only grow; `connections` is how many are op
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
 _KNOCKS_AT_MOST: Final = 10_000
@@ -86,6 +88,35 @@ class Knock:
     count: int
     size: int = 0
     known_by: str = "address"
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """Content of a source that a collector knows to be lost: from when to when, why, how many pieces (0: nobody
+    can count)."""
+
+    source: str
+    begun: datetime
+    ended: datetime
+    cause: str
+    lost: int = 0
+
+
+class Losses:
+    """What is to be told to the register. `add` from any thread; `told` when the register has it."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Loss, None] = {}
+
+    def add(self, losses: Iterable[Loss]) -> None:
+        self._waiting |= dict.fromkeys(losses)
+
+    def waiting(self) -> list[Loss]:
+        return list(self._waiting)
+
+    def told(self, losses: Iterable[Loss]) -> None:
+        for one in losses:
+            self._waiting.pop(one, None)
 
 
 class Knocks:

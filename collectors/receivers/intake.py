@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from collectors.receivers.base import Limits
-from collectors.receivers.counters import Counters, Knocks
+from collectors.receivers.counters import Counters, Knocks, Losses
 from collectors.receivers.directory import SourceDirectory, SourceIdentity
 from collectors.receivers.rates import Rates
 from collectors.receivers.replay import Tails
@@ -27,7 +27,7 @@ class Intake:
 
     def __init__(self, spool: SpoolWriter, directory: SourceDirectory, limits: Limits) -> None:
         self.spool, self.directory, self.limits = spool, directory, limits
-        self.counters, self.knocks = Counters(), Knocks()
+        self.counters, self.knocks, self.losses = Counters(), Knocks(), Losses()
         self.rates = Rates(limits.rate)
         self.tails = Tails()
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)

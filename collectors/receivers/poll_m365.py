@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from collectors.receivers.poll_client import Answer, PollClient
@@ -34,10 +34,14 @@ _LONGEST: Final = timedelta(hours=24)
 _OLDEST: Final = timedelta(days=7) - timedelta(minutes=10)
 _OVERLAP: Final = timedelta(hours=1)
 _FORM: Final = "%Y-%m-%dT%H:%M:%S"
+_REMEMBERED: Final = 2_000
 
 
 class M365Activity:
-    """`pages` gives a blob's records at a time, with the place that follows them."""
+    """`pages` gives a blob's records at a time, with the place that follows them.
+
+    What can no longer be fetched stands in the place under ``lost``, the newest last, as ``[from, to, cause, pieces]``:
+    *expired* content was listed and gone when it was fetched, *missed* time lies further back than the API keeps."""
 
     identity = "Id"
 
@@ -57,11 +61,15 @@ class M365Activity:
                 yield [], place
             begun = place.get(kind)
             start = datetime.fromisoformat(begun) if begun else moment - _LONGEST
-            start = max(start, moment - _OLDEST)
+            if start < moment - _OLDEST:
+                place = _with_lost(place, start, moment - _OLDEST, "missed", 0)
+                start = moment - _OLDEST
             while start < moment:
                 stop = min(start + _LONGEST, moment)
-                for records in self._window(kind, start, stop):
+                gone: dict[str, datetime] = {}
+                for records in self._window(kind, start, stop, gone):
                     yield records, place
+                place = _with_gone(place, gone)
                 place = {**place, kind: max(stop - _OVERLAP, start).isoformat()}
                 yield [], place
                 start = stop
@@ -77,7 +85,10 @@ class M365Activity:
             remedy="the app needs ActivityFeed.Read, and unified auditing must be on",
         )  # fmt: skip
 
-    def _window(self, kind: str, start: datetime, stop: datetime) -> Iterator[list[Any]]:
+    def _window(
+        self, kind: str, start: datetime, stop: datetime, gone: dict[str, datetime]
+    ) -> Iterator[list[Any]]:
+        """Records a blob; what is `gone` by the blob's address, with the time at which it was made."""
         span = {"startTime": start.strftime(_FORM), "endTime": stop.strftime(_FORM)}
         answer = self._client.get(
             f"{self._base}/subscriptions/content", {**self._query(kind), **span}
@@ -85,22 +96,26 @@ class M365Activity:
         asked = set()
         while True:
             for blob in _list(answer):
-                yield self._blob(str(blob.get("contentUri", "")))
+                uri = str(blob.get("contentUri", ""))
+                records = self._blob(uri)
+                if records is None:
+                    gone[uri.partition("?")[0]] = _made(blob, start)
+                else:
+                    yield records
             following = answer.headers.get("NextPageUri")
             if not following or following in asked:
                 return
             asked.add(following)
             answer = self._client.get(following)
 
-    def _blob(self, uri: str) -> list[Any]:
+    def _blob(self, uri: str) -> list[Any] | None:
+        """None: it has expired and will not come again."""
         answer = self._client.ask("GET", uri, {"PublisherIdentifier": self._tenant}, refused=True)
-        if (
-            answer.status in {404, 410} or b"AF20051" in answer.body
-        ):  # expired: it will not come again
+        if answer.status in {404, 410} or b"AF20051" in answer.body:
             _LOG.warning(
                 "a content blob is gone before it was fetched", extra={"status": answer.status}
             )
-            return []
+            return None
         if answer.status // 100 != 2:
             raise RefusedError(
                 "a content blob is refused",
@@ -111,6 +126,31 @@ class M365Activity:
 
     def _query(self, kind: str) -> dict[str, str]:
         return {"contentType": kind, "PublisherIdentifier": self._tenant}
+
+
+def _made(blob: Mapping[str, Any], otherwise: datetime) -> datetime:
+    try:
+        made = datetime.fromisoformat(str(blob.get("contentCreated")))
+    except ValueError:
+        return otherwise
+    return made if made.tzinfo else made.replace(tzinfo=UTC)
+
+
+def _with_gone(place: dict[str, Any], gone: Mapping[str, datetime]) -> dict[str, Any]:
+    """The place, with what is gone of a window; what an earlier window told (they overlap) is not told again."""
+    known = place.get("gone", [])
+    fresh = {uri: made for uri, made in gone.items() if uri not in known}
+    if not fresh:
+        return place
+    place = {**place, "gone": [*known, *fresh][-_REMEMBERED:]}
+    return _with_lost(place, min(fresh.values()), max(fresh.values()), "expired", len(fresh))
+
+
+def _with_lost(
+    place: dict[str, Any], start: datetime, stop: datetime, cause: str, pieces: int
+) -> dict[str, Any]:
+    lost = [start.isoformat(), stop.isoformat(), cause, pieces]
+    return {**place, "lost": [*place.get("lost", []), lost][-_REMEMBERED:]}
 
 
 def _list(answer: Answer) -> list[Any]:

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import orjson
 
+from collectors.receivers.counters import Loss
 from collectors.receivers.directory import SourceIdentity
 from collectors.receivers.file_worker import FileWorker, StoppedError
 from collectors.receivers.intake import Intake, now
@@ -42,6 +43,8 @@ class RestPoll(FileWorker):
         super().__init__(given, intake, settings, folder)
         self._description: Description = {}
         self._scheduler: Any = None
+        self._lost: set[tuple[Any, ...]] = set()
+        self._lost_told = False
 
     def check(self) -> None:
         self._description = read_description(Path(self.given.paths[0]))
@@ -83,17 +86,38 @@ class RestPoll(FileWorker):
         )
         kind = M365Activity if description["kind"] == "m365_activity" else JsonPoll
         poll = kind(description, client)
-        for number, (records, place) in enumerate(poll.pages(self._place(), datetime.now(UTC))):
+        begin = self._place()
+        self._tell(begin.get("lost", []))
+        for number, (records, place) in enumerate(poll.pages(begin, datetime.now(UTC))):
             if number >= PAGES_AT_MOST:
                 raise RefusedError(
                     "the API's pages do not come to an end", got=f"{number} of one turn"
                 )
             self._keep(identity, poll, records)
             self._move(place)
+            self._tell(place.get("lost", []))
             if self._stop.is_set():
                 raise StoppedError
         self.note_troubles(identity.source, {})
         return False
+
+    def _tell(self, lost: list[list[Any]]) -> None:
+        """Count what is newly lost, and have the register told. After a start all that the place knows is told again,
+        as an earlier life may have ended before it was."""
+        fresh = [one for one in map(tuple, lost) if one not in self._lost]
+        tally = self.intake.counters.of(self.name, self.given.source)
+        for _, _, cause, pieces in fresh if self._lost_told else ():
+            if pieces:
+                tally.received += pieces
+                tally.drop(cause, pieces)
+            else:
+                tally.note(cause)
+        self.intake.losses.add(
+            Loss(self.given.source, datetime.fromisoformat(begun), datetime.fromisoformat(ended), cause, pieces)
+            for begun, ended, cause, pieces in fresh
+        )  # fmt: skip
+        self._lost |= set(fresh)
+        self._lost_told = True
 
     def _keep(
         self, identity: SourceIdentity, poll: JsonPoll | M365Activity, records: list[Any]

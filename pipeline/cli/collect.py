@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+import msgspec.structs
 import typer
 
 from pipeline.cli.options import AgencyFilter, Home, Json, opened
@@ -27,16 +28,16 @@ def _group() -> None:
 def status(agency: AgencyFilter = "", home: Home = None, as_json: Json = False) -> None:
     """Each node's spool, each source's counts by reason, and times in which a collector was not there."""
     from pipeline.access.agencies import check_agency
+    from pipeline.detect.reads.outages import outages
     from pipeline.model.scope import OPERATOR
-    from pipeline.serve import collecting, outages
+    from pipeline.serve import collecting
 
     with opened(home) as here:
         check_agency(here.state, OPERATOR, agency)
         nodes = [dataclasses.asdict(one) for one in collecting.nodes(here.state)]
         sources = [dataclasses.asdict(one) for one in collecting.sources(here.state)]
-        gaps = [dataclasses.asdict(one) for one in outages.outages(here.state)]
+        gaps = [msgspec.structs.asdict(one) for one in outages(here.state, OPERATOR, agency=agency)]
     sources = [one for one in sources if agency in {"", one["agency"]}]
-    gaps = [one for one in gaps if agency in {"", one["agency"]}]
     if as_json:
         show_one({"nodes": nodes, "sources": sources, "outages": gaps}, as_json=True)
         return
@@ -54,4 +55,4 @@ def status(agency: AgencyFilter = "", home: Home = None, as_json: Json = False) 
         "bytes",
     )
     show_part("sources", sources, (*columns, "last_received"))
-    show_part("outages (plain TCP and UDP)", gaps, ("source", "begun", "ended", "cause", "node"))
+    show_part("outages", gaps, ("source", "begun", "ended", "cause", "lost", "node"))

@@ -101,16 +101,18 @@ def coverage(
     as_json: Json = False,
 ) -> None:
     """Over what a rule was evaluated, by which runs, and where the gaps are, with their reasons."""
-    from pipeline.detect.coverage import coverage_of
+    from pipeline.detect.reads.coverage import ask
 
     now = utc_now()
     with opened(home) as here:
-        found = coverage_of(
-            here.state, here.store.watermark(), whole_rule(here, rule), revision=revision, agency=agency or None,
+        told = ask(
+            here.state, here.store, OPERATOR, whole_rule(here, rule), revision=revision, agency=agency,
             start=moment(since, "--since", now=now), stop=moment(until, "--until", now=now), now=now,
         )  # fmt: skip
+    found = told.answer
+    missed = [msgspec.to_builtins(one, builtin_types=(datetime,)) for one in told.outages]
     if as_json:
-        show_one(msgspec.to_builtins(found), as_json=True)
+        show_one(msgspec.to_builtins(found) | {"outages": missed}, as_json=True)
         return
     show_one({"rule": found.rule, "revision": found.revision}, as_json=False)
     show_list([_told(each) for each in found.evaluated], as_json=False)
@@ -119,6 +121,7 @@ def coverage(
         builtin = (datetime,)
         lost = [msgspec.to_builtins(one, builtin_types=builtin) for one in found.lost]
         show_part("lost with damaged files", lost)
+    show_part("outages: records may be lost before they came", missed)
 
 
 def _told(each: Any) -> dict[str, Any]:

@@ -214,6 +214,31 @@ ACCESS_DEEDS: Final[Mapping[str, str]] = {
     "token_issued": _("token issued"),
     "token_revoked": _("token revoked"),
     "refused": _("not permitted"),
+    "source_changed": _("source changed"),
+    "key_made": _("source's key made"),
+    "key_revoked": _("source's key revoked"),
+    "certificate_added": _("source's certificate added"),
+    "certificate_revoked": _("source's certificate revoked"),
+    "knock_admitted": _("unknown sender admitted"),
+    "knock_ignored": _("unknown sender ignored"),
+    "knock_shown": _("unknown sender no longer ignored"),
+}
+KNOWN_BY: Final[Mapping[str, str]] = {
+    "address": _("By address"),
+    "certificate": _("By certificate"),
+    "key": _("By key"),
+    "settings": _("By the settings"),
+}
+MEANS: Final[Mapping[str, str]] = {
+    "valid": _("Holds"),
+    "expired": _("Has ended"),
+    "revoked": _("Revoked"),
+}
+OUTAGES: Final[Mapping[str, str]] = {
+    "killed": _("The collector was killed"),
+    "stopped": _("The collector was stopped"),
+    "expired": _("Gone before it was fetched"),
+    "missed": _("Further back than the API keeps"),
 }
 NOTICES: Final[Mapping[str, str]] = {
     "claimed": _("You have claimed this ticket."),
@@ -237,6 +262,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "handed_over": _("The shift is handed over."),
     "password": _("Your password is set. Other sessions of yours have ended."),
     "language": _("The language is changed."),
+    "admitted": _("From now on the sender is this source."),
+    "revoked": _("It is revoked: within seconds nobody gets in with it."),
 }
 SPANS: Final = (_("just now"), _("%(span)s ago"), _("in %(span)s"))
 ERRORS: Final = (
@@ -309,6 +336,18 @@ ERRORS: Final = (
     _("no such file"),
     _("the file's content is missing"),
     _("the file is not what was attached"),
+    _("no such knock"),
+    _("no such agency"),
+    _("no such source"),
+    _("no such product"),
+    _("no such key"),
+    _("there is such a source already"),
+    _("the address is another source's"),
+    _("the certificate is another source's"),
+    _("the settings name the source of this input"),
+    _("the source's id is small letters, digits, dots and dashes"),
+    _("a key holds for some time"),
+    _("an overlap is a time to come"),
 )
 QUERIES: Final = (
     # What stores say of a query that they do not answer, and what to do about it.

@@ -18,7 +18,7 @@ from collectors import groups
 from pipeline.state.state import State
 from pipeline.state.tables.intake import Settlement
 from pipeline.state.tables.operation import Pulse
-from pipeline.state.tables.register import Source, SourceSeen
+from pipeline.state.tables.register import Outage, Source, SourceSeen
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,18 @@ def sources(state: State) -> list[SourceCounts]:
             .order_by(Source.agency, SourceSeen.source, SourceSeen.node)
         ).all()
         return [_counts(seen, agency or "") for seen, agency in rows if seen.counters]
+
+
+def outage_counts(state: State) -> list[tuple[str, str, str, int]]:
+    """(agency, source, cause, how many times): `detect/reads/outages.py` has each."""
+    query = (
+        sa.select(Source.agency, Outage.source, Outage.cause, sa.func.count())
+        .join(Source, Source.id == Outage.source)
+        .group_by(Source.agency, Outage.source, Outage.cause)
+        .order_by(Source.agency, Outage.source, Outage.cause)
+    )
+    with state.read() as session:
+        return [(a, s, c, n) for a, s, c, n in session.execute(query)]
 
 
 def _counts(seen: SourceSeen, agency: str) -> SourceCounts:

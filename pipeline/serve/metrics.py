@@ -124,6 +124,10 @@ def _collecting(state: State, now: datetime) -> Iterator[str]:
         [(lb, one.connections) for lb, one in of],
     )
     yield from _metric(
+        "source_outages_total", "Times in which records of the source may have been lost before they came.",
+        [({"agency": a, "source": s, "cause": c}, n) for a, s, c, n in collecting.outage_counts(state)],
+    )  # fmt: skip
+    yield from _metric(
         "source_silent_seconds", "Since the newest record.",
         [(lb, (now - one.last_received).total_seconds()) for lb, one in of if one.last_received],
     )  # fmt: skip

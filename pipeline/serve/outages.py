@@ -2,38 +2,27 @@
 
 In, at a collector's start: the pulse that its earlier life left. Out: a row per source that sends by plain TCP
 or UDP, from the last sign of life to now: what was sent meanwhile may be lost, at most what socket buffers held
-of TCP, and all of UDP. What is acknowledged (RELP, HTTP) waits with its sender and has no outage.
+of TCP, and all of UDP. What is acknowledged (RELP, HTTP) waits with its sender and has no outage. And, while it
+works: what the collector itself knows to be lost (an API that no longer had what it had announced).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
 import sqlalchemy as sa
 
+from collectors.receivers.counters import Loss
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Pulse
-from pipeline.state.tables.register import Outage, Source, SourceSeen
+from pipeline.state.tables.register import Outage, SourceSeen
 
 AT_WORK: Final = timedelta(
     days=1
 )  # a source silent for longer had nothing to lose, as far as we know
 _LOSING: Final = ("delivery.plain", "delivery.best_effort")
-
-
-@dataclass(frozen=True, slots=True)
-class OutageLine:
-    """`cause`: killed, or stopped in order."""
-
-    node: str
-    source: str
-    agency: str
-    begun: datetime
-    ended: datetime
-    cause: str
 
 
 def note_outage(state: State, node: str, *, now: datetime, role: str = "collect") -> int:
@@ -56,16 +45,18 @@ def note_outage(state: State, node: str, *, now: datetime, role: str = "collect"
     return len(losing)
 
 
-def outages(state: State, *, limit: int = 50) -> Sequence[OutageLine]:
-    """The newest first."""
-    with state.read() as session:
-        rows = session.execute(
-            sa.select(Outage, Source.agency)
-            .outerjoin(Source, Source.id == Outage.source)
-            .order_by(Outage.ended.desc(), Outage.id)
-            .limit(limit)
-        ).all()
-        return [
-            OutageLine(row.node, row.source, agency or "", row.begun, row.ended, row.cause)
-            for row, agency in rows
-        ]
+def note_losses(state: State, node: str, losses: Sequence[Loss]) -> None:
+    """What a collector knows to be lost. It may say so again after a restart: that is the same outage."""
+    with state.begin() as session:
+        for one in losses:
+            same = (
+                Outage.source == one.source, Outage.begun == one.begun, Outage.ended == one.ended,
+                Outage.cause == one.cause,
+            )  # fmt: skip
+            if session.scalar(sa.select(Outage.id).where(*same)) is None:
+                session.add(
+                    Outage(
+                        node=node, source=one.source, begun=one.begun, ended=one.ended,
+                        cause=one.cause, lost=one.lost,
+                    )
+                )  # fmt: skip

@@ -45,7 +45,7 @@ def _collect(
 ) -> None:
     from collectors.collect import Collector, run_collector
     from collectors.receivers.registered import RegisteredDirectory, RegisterReport
-    from pipeline.serve.outages import note_outage
+    from pipeline.serve.outages import note_losses, note_outage
     from pipeline.store.settlement import watermark
 
     heart = Heart(here.state, role, settings.node)
@@ -60,6 +60,9 @@ def _collect(
         said["unattributed"] = [one for one in seen["counters"] if not one["source"]]
         heart.beat(progress=True, detail=said)
         report.save(seen["counters"], collector.take_knocks())
+        if losses := collector.intake.losses.waiting():
+            note_losses(here.state, settings.node, losses)
+            collector.intake.losses.told(losses)
 
     if role == groups.ROLE:
         forget_pulses(here.state, groups.roles(here.settings.collect), settings.node)

@@ -53,6 +53,8 @@ DETECTION = (
     "/schedules",
     f"/coverage?rule={RULE}",
     "/watchlists/scanners",
+    "/knocks",
+    "/knocks/1",
 )
 OTHER = Actor("person", "quan", "administrator", Scope.everything())
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

@@ -25,6 +25,8 @@ FILLED = {
     "schedule": "main",
     "rest": "m1",
     "name": "scanners",
+    "source": "so-tai-chinh-windows",
+    "knock": "1",
     "rule": "00000001-7c1e-4a5b-9d2f-000000000000",
     "exception": "e0000000-0000-4000-8000-000000000000",
     "job": "j1",
@@ -128,6 +130,7 @@ def test_no_page_holds_what_the_policy_forbids(site: Site) -> None:
         "/backtests",
         "/jobs/j1",
     ]
+    pages += ["/knocks", "/knocks/1"]
     pages += ["/schedules", "/coverage", "/watchlists", "/watchlists/scanners", "/runs/r3"]
     pages += ["/runs", "/rules", "/people", "/account", "/sources/so-tai-chinh-linux_auth"]
     browser = site.signed("quan")

@@ -53,6 +53,10 @@ FIELDS = {
     "/mirrors/replay": {"mirror": "rt"},
     "/maintenance": {"ends": "2026-11-25T10:00", "reason": "lời"},
     "/maintenance/{rest}/cancel": {},
+    "/sources/{source}/keys": {"days": "30"},
+    "/sources/{source}/revoke": {"means": "none"},
+    "/knocks/{knock}/admit": {"source": f"{OWN}-windows"},
+    "/knocks/{knock}/ignore": {},
     "/watchlists": {"name": "known_c2", "kind": "address", "values": "192.0.2.7"},
     "/watchlists/{name}": {"values": "192.0.2.7", "note": "lời"},
     "/watchlists/{name}/drop": {"note": "lời"},
@@ -89,6 +93,7 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("{run}", "r3")
         .replace("{schedule}", "main")
         .replace("{rest}", "m1")
+        .replace("{knock}", "1")
         .replace("{name}", "scanners")
         .replace("{rule}", RULE)
     )

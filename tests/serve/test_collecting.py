@@ -13,9 +13,12 @@ from typing import Any
 
 from support.serving import free_port, until
 
+from collectors.receivers.counters import Loss
+from pipeline.detect.reads.outages import OutageLine, outages
 from pipeline.model.clock import EPOCH
+from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.serve.metrics import metrics
-from pipeline.serve.outages import OutageLine, note_outage, outages
+from pipeline.serve.outages import note_losses, note_outage
 from pipeline.state.state import State
 from pipeline.state.tables.operation import Pulse
 from pipeline.state.tables.register import Agency, Source, SourceSeen
@@ -61,7 +64,28 @@ def test_a_killed_collector_leaves_an_outage_for_those_who_do_not_wait_for_answe
     registered(state)
     assert note_outage(state, "n", now=NOW) == 1
     assert note_outage(state, "another", now=NOW) == 0
-    assert outages(state) == [OutageLine("n", "fw", "q1", BEAT, NOW, "killed")]
+    assert outages(state, OPERATOR) == [OutageLine("n", "fw", "q1", BEAT, NOW, "killed")]
+
+
+def test_what_a_collector_knows_to_be_lost_is_an_outage_once_and_its_agency_s_business(
+    state: State,
+) -> None:
+    registered(state)
+    expired = Loss("web", BEAT, NOW, "expired", 3)
+    for _ in range(2):  # told again after a restart
+        note_losses(state, "n", [expired, Loss("web", EPOCH, BEAT, "missed")])
+    found = [
+        OutageLine("n", "web", "q1", BEAT, NOW, "expired", 3),
+        OutageLine("n", "web", "q1", EPOCH, BEAT, "missed"),
+    ]
+    assert outages(state, OPERATOR) == found
+    assert outages(state, OPERATOR, stop=BEAT) == found[1:]
+    assert outages(state, OPERATOR, start=NOW, agency="q1", source="web") == found[:1]
+    officer = Actor("person", "binh", "officer", Scope.of("q1"))
+    assert [one.node for one in outages(state, officer)] == ["", ""]
+    assert outages(state, Actor("person", "lan", "officer", Scope.of("q2"))) == []
+    line = 'thapcanh_source_outages_total{agency="q1",source="web",cause="expired"} 1'
+    assert line in metrics(state, now=NOW)
 
 
 def test_counts_of_collecting_are_in_the_metrics_by_agency_and_source(state: State) -> None:

@@ -32,6 +32,8 @@ from pipeline.state.tables.jobs import JobRow
 from pipeline.state.tables.operation import Pulse
 from pipeline.state.tables.register import (
     Agency,
+    Knock,
+    Outage,
     Source,
     SourceAddress,
     SourceKey,
@@ -81,6 +83,7 @@ def seed(state: State, now: datetime) -> FakeStore:
     _sources(state, now)
     _runs(state, now)
     _lists(state, now)
+    _unknown(state, now)
     with state.begin() as db:
         for number, story in enumerate(STORIES, 1):
             db.add_all(_story(number, *story, now=now, documents=documents))
@@ -312,6 +315,32 @@ def _sources(state: State, now: datetime) -> None:
                         body=HOSTILE.encode(),
                     )
                 )
+
+
+def _unknown(state: State, now: datetime) -> None:
+    """Senders that nobody knows, one of each kind, and times in which the collector was not there."""
+    with state.begin() as db:
+        for place, (address, known_by, size) in enumerate(
+            (("203.0.113.44", "address", 912), ("sha256:" + "ab" * 32, "certificate", 0),
+             ("198.51.100.20", "key", 48_211), ("stc-cong-thong-tin", "settings", 0)), 1,
+        ):  # fmt: skip
+            db.add(
+                Knock(
+                    id=place, listener="syslog-udp", address=address, known_by=known_by, size=size,
+                    first=now - timedelta(days=2), last=now - timedelta(minutes=place), count=1_204 // place,
+                    ignored=None,
+                )
+            )  # fmt: skip
+        for source, cause, lost in (
+            (f"{OWN}-windows", "killed", 0),
+            (f"{FOREIGN}-zimbra", "expired", 3),
+        ):
+            db.add(
+                Outage(
+                    node="collect-1", source=source, begun=now - timedelta(hours=7),
+                    ended=now - timedelta(hours=7) + timedelta(seconds=42), cause=cause, lost=lost,
+                )
+            )  # fmt: skip
 
 
 def _lists(state: State, now: datetime) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from starlette.responses import Response
 
 from pipeline.console.visit import Visit
+from pipeline.detect.reads.outages import outages
+from pipeline.model.errors import ThapCanhError
 from pipeline.sources import health
+from pipeline.sources.senders import means_of
 
 
 def list_page(visit: Visit) -> Response:
@@ -14,8 +17,17 @@ def list_page(visit: Visit) -> Response:
 
 
 def source_page(visit: Visit) -> Response:
+    return shown(visit)
+
+
+def shown(visit: Visit, status: int = 200, error: ThapCanhError | None = None) -> Response:
+    """The source's page; after a form that was not taken with its fault."""
     source = visit.request.path_params["source"]
     line = health.source_line(visit.state, visit.actor, source, now=visit.now)
-    letters = health.letters(visit.state, visit.actor, source)
-    ill = health.open_conditions(visit.state, visit.actor, source)
-    return visit.render("source.html", line=line, letters=letters, ill=ill)
+    return visit.render(
+        "source.html", status, line=line, error=error,
+        letters=health.letters(visit.state, visit.actor, source),
+        ill=health.open_conditions(visit.state, visit.actor, source),
+        means=means_of(visit.state, visit.actor, source, now=visit.now),
+        outages=outages(visit.state, visit.actor, source=source),
+    )  # fmt: skip

@@ -8,17 +8,21 @@ event time and the reasons of gaps, with no number that counts others' receipts.
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Final
 
 import msgspec
 import sqlalchemy as sa
 
 from pipeline.access.permissions import require, scope_for
 from pipeline.detect.coverage import Answer, Gap, coverage_of
+from pipeline.detect.reads.outages import OutageLine, outages
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.detection import Run
 from pipeline.store.base import Store
+
+MOST_OUTAGES: Final = 200
 
 
 class RunTimes(msgspec.Struct, frozen=True):
@@ -29,11 +33,13 @@ class RunTimes(msgspec.Struct, frozen=True):
 
 
 class Told(msgspec.Struct, frozen=True):
-    """The answer and, by id, the runs that it names. `whole`: with nodes and sequences."""
+    """The answer and, by id, the runs that it names. `whole`: with nodes and sequences. `outages`: times in which
+    records of the agency's sources may have been lost before they came, so that nothing could be evaluated."""
 
     answer: Answer
     runs: dict[str, RunTimes]
     whole: bool
+    outages: tuple[OutageLine, ...] = ()
 
 
 def ask(
@@ -65,7 +71,8 @@ def ask(
         runs = {row.id: RunTimes(row.started, row.ended) for row in rows}
     if not whole:
         found = _cut(found)
-    return Told(found, runs, whole)
+    missed = outages(state, actor, agency=agency, start=start, stop=stop, limit=MOST_OUTAGES)
+    return Told(found, runs, whole, tuple(missed))
 
 
 def _cut(found: Answer) -> Answer:

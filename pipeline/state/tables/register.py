@@ -128,8 +128,9 @@ class Knock(Base):
 
 
 class Outage(Base):
-    """A collector was not there from `begun` to `ended`, for a source whose sender does not wait for an answer.
-    `cause`: killed or stopped."""
+    """From `begun` to `ended` records of a source may be lost: the collector was not there and the sender does not
+    wait for an answer (`cause` killed or stopped), or an API no longer had what it had announced or was not asked
+    in time (expired, missed). `lost` counts what is known to be (pieces of content), 0 where nobody can count."""
 
     __tablename__ = "outage"
 
@@ -139,6 +140,7 @@ class Outage(Base):
     begun: Mapped[datetime]
     ended: Mapped[datetime] = mapped_column(index=True)
     cause: Mapped[str] = mapped_column(String(16))
+    lost: Mapped[int] = mapped_column(default=0)
 
 
 class SourceSeen(Base):

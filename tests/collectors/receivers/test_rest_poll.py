@@ -19,6 +19,7 @@ from support.collector import spooled
 from collectors.collect import Collector, run_collector
 from collectors.receivers import poll_client
 from collectors.receivers.base import Limits
+from collectors.receivers.counters import Loss
 from collectors.receivers.directory import FixedDirectory, SourceIdentity
 from collectors.receivers.intake import Intake
 from collectors.receivers.poll_client import PollClient, retry_after
@@ -28,6 +29,7 @@ from collectors.spool import Draft, Receipt
 from pipeline.model.errors import FaultsError, RefusedError, ServiceAwayError, UsageError
 from pipeline.settings.values import CollectSettings, FileInput
 
+MADE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
 API = SourceIdentity("q1-api", "q1", "microsoft_365")
 Answer = tuple[int, dict[str, str], Any]
 Say = Callable[[str, str, dict[str, str], dict[str, str]], Answer]
@@ -328,7 +330,11 @@ def test_microsoft_365_is_subscribed_listed_and_fetched_and_comes_again_with_the
 
     def listed(*names: str) -> list[dict[str, str]]:
         return [
-            {"contentUri": f"http://{api.host}{feed}/audit/{name}", "contentId": name}
+            {
+                "contentUri": f"http://{api.host}{feed}/audit/{name}",
+                "contentId": name,
+                "contentCreated": MADE.isoformat().replace("+00:00", "Z"),
+            }
             for name in names
         ]
 
@@ -368,6 +374,32 @@ def test_microsoft_365_is_subscribed_listed_and_fetched_and_comes_again_with_the
         == {b'poll:"r1"', b'poll:"r2"', b'poll:"r3"'}
     )
     assert sum("subscriptions/start" in one for one in api.asked) == 2  # once
+    lost = [Loss("q1-api", MADE, MADE, "expired", 1)]
+    assert poll.intake.losses.waiting() == again.intake.losses.waiting() == lost
+    counted = poll.intake.counters.of("api", "q1-api")
+    assert (counted.received, counted.dropped) == (1, {"expired": 1})  # `Kept` counts nothing else
+    assert again.intake.counters.of("api", "q1-api").dropped == {}
+
+
+def test_time_that_lies_further_back_than_microsoft_365_keeps_is_told(
+    api: Api, tmp_path: Path
+) -> None:
+    def say(method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
+        return 200, {}, []
+
+    api.say = say
+    description = {
+        "kind": "m365_activity", "hosts": [api.host], "tenant": "t1", "base": f"http://{api.host}",
+        "content": ["Audit.Exchange"], "auth": {"kind": "bearer", "token": "env:PATH"},
+    }  # fmt: skip
+    poll = Kept(tmp_path, description)
+    begun = datetime.now(UTC) - timedelta(days=30)
+    poll._move({"started": ["Audit.Exchange"], "Audit.Exchange": begun.isoformat()})
+    poll.turn()
+    (loss,) = poll.intake.losses.waiting()
+    assert (loss.source, loss.begun, loss.cause, loss.lost) == ("q1-api", begun, "missed", 0)
+    assert timedelta(days=22) < loss.ended - loss.begun < timedelta(days=24)
+    assert poll.intake.counters.of("api", "q1-api").notes == {"missed": 1}
 
 
 def test_a_collector_polls_stores_and_stops(api: Api, tmp_path: Path) -> None:

@@ -386,6 +386,7 @@ def upgrade() -> None:
         sa.Column("begun", sa.BigInteger(), nullable=False),
         sa.Column("ended", sa.BigInteger(), nullable=False),
         sa.Column("cause", sa.String(length=16), nullable=False),
+        sa.Column("lost", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outage")),
     )
     with op.batch_alter_table("outage", schema=None) as batch_op:
