@@ -32,7 +32,10 @@ def test_an_unknown_sender_becomes_a_new_source(site: Site) -> None:
     answer = admin.post(
         "/knocks/1/admit", new="1", agency=OWN, product="nginx", name="Cổng", source="stc-cong"
     )
-    assert (answer.status_code, answer.headers["location"]) == (303, "/sources/stc-cong?notice=admitted")
+    assert (answer.status_code, answer.headers["location"]) == (
+        303,
+        "/sources/stc-cong?notice=admitted",
+    )
     assert "203.0.113.44/32" in text_of(admin, "/sources/stc-cong?notice=admitted")
     found = RegisteredDirectory(site.state).by_address("syslog-udp", "203.0.113.44")
     assert found is not None
@@ -52,7 +55,9 @@ def test_who_came_without_a_key_gets_one_that_is_shown_once(site: Site) -> None:
 
 def test_a_sender_that_cannot_be_admitted_stays_and_the_form_is_kept(site: Site) -> None:
     admin = site.signed("quan")
-    answer = admin.post("/knocks/1/admit", new="1", agency=OWN, product="nginx", source="Không đúng")
+    answer = admin.post(
+        "/knocks/1/admit", new="1", agency=OWN, product="nginx", source="Không đúng"
+    )
     assert answer.status_code == 422
     assert "Không đúng" in html.unescape(answer.text)
     assert admin.get("/knocks/1").status_code == 200
