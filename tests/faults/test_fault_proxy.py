@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import signal
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -42,6 +44,34 @@ def test_relp_through_a_bad_network_stores_each_acknowledged_record_once(tmp_pat
             client.cut()  # so that the next ones meet the next trouble
         assert proxy.connections > len(PLANS) // 2
     assert Counter(record.body for record in spooled(root)) == Counter(records)
+
+
+def test_plain_tcp_through_a_bad_network_stores_what_arrived_once_in_order_and_marks_what_was_cut(
+    tmp_path: Path,
+) -> None:
+    port, root = free_port(), tmp_path / "spool"
+    sent: dict[int, list[bytes]] = {}
+    with process(root, "0", f"tcp={port}") as (started, _), faulty(port, PLANS) as proxy:
+        for number in range(len(PLANS) + 1):  # the last one meets no trouble
+            sent[number] = [b"<1>%d number %d." % (number, n) for n in range(100)]
+            with (
+                contextlib.suppress(OSError),
+                socket.create_connection(("127.0.0.1", proxy.port), 5) as into,
+            ):
+                into.sendall(b"".join(one + b"\n" for one in sent[number]))
+                into.shutdown(socket.SHUT_WR)
+                into.settimeout(5)
+                into.recv(1)  # until the proxy is done with it
+        started.send_signal(signal.SIGTERM)
+        assert started.wait(5) == 0
+    stored = [one.body for one in spooled(root)]
+    for number, plan in enumerate([*PLANS, Plan()]):
+        of_it = [one for one in stored if one.startswith(b"<1>%d " % number)]
+        whole = [one for one in of_it if one.endswith(b".")]
+        assert whole == sent[number][: len(whole)], plan
+        assert len(of_it) - len(whole) <= 1, plan  # the line in which it was cut
+        if plan.what in {"", "half", "duplicate"}:
+            assert len(whole) == 100, plan
 
 
 @pytest.mark.parametrize("plan", [*PLANS, Plan("duplicate")], ids=str)

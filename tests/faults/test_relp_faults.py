@@ -27,7 +27,7 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
-class _Sender(threading.Thread):
+class Sender(threading.Thread):
     """Numbered records, a window of them at a time; a lost session is opened again."""
 
     def __init__(self, name: str, host: str, port: int) -> None:
@@ -35,6 +35,9 @@ class _Sender(threading.Thread):
         self.label, self.client, self.done = name, RelpClient(port, host), threading.Event()
         self.sent = 0
         self.failed: BaseException | None = None
+
+    def record(self, number: int) -> bytes:
+        return b"<1>%s-%d" % (self.label.encode(), number)
 
     def run(self) -> None:
         try:
@@ -47,7 +50,7 @@ class _Sender(threading.Thread):
         client = self.client
         while not self.done.is_set():
             count = min(WINDOW - len(client.unacknowledged), chooser.choice([1, 5, 60]))
-            records = [b"<1>%s-%d" % (self.label.encode(), self.sent + i) for i in range(count)]
+            records = [self.record(self.sent + i) for i in range(count)]
             try:
                 if client._socket is None:
                     client.open()
@@ -64,7 +67,7 @@ class _Sender(threading.Thread):
 
 def test_killed_at_random_every_acknowledged_record_of_relp_is_stored_once(tmp_path: Path) -> None:
     chooser, port = random.Random(11), free_port()
-    senders = [_Sender("a", "127.0.0.11", port), _Sender("b", "127.0.0.12", port)]
+    senders = [Sender("a", "127.0.0.11", port), Sender("b", "127.0.0.12", port)]
     for sender in senders:
         sender.start()
     for _ in range(CYCLES):
