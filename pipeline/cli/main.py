@@ -20,7 +20,7 @@ from pipeline.cli.options import Home
 from pipeline.model.errors import ThapCanhError, UsageError
 
 _PARTS: Final = """
-    admin backtest collect config deadletters detection events exceptions files findings keeping mirrors
+    admin backtest collect config deadletters detection events exceptions files findings keeping limits mirrors
     onboarding products queue register rehearse rule_sets rules schedules senders serve state store
     watchlists
 """

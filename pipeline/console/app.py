@@ -24,6 +24,7 @@ from pipeline.console.pages import PAGES, endpoint, not_served
 from pipeline.console.visit import Console
 from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.clock import utc_now
+from pipeline.settings.values import CollectSettings, HealthSettings
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
@@ -36,6 +37,8 @@ def create_app(
     shelf: Shelf,
     public_url: str = "",
     cache: Path | None = None,
+    collect: CollectSettings | None = None,
+    health: HealthSettings | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Starlette:
     """`public_url` is ``console.public_url`` of the settings: with https it makes cookies secure."""
@@ -51,6 +54,8 @@ def create_app(
         rules=RuleJudge(state, cache),
         secure=public_url.startswith("https:"),
         shelf=shelf,
+        collect=collect or CollectSettings(),
+        health=health or HealthSettings(),
     )
     routes: list[Route | Mount] = [
         Mount("/static", _Static(directory=templating.FOLDER / "static"))

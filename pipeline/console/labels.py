@@ -214,6 +214,10 @@ ACCESS_DEEDS: Final[Mapping[str, str]] = {
     "token_issued": _("token issued"),
     "token_revoked": _("token revoked"),
     "refused": _("not permitted"),
+    "source_added": _("source added"),
+    "source_published": _("source published"),
+    "source_limits": _("source's thresholds changed"),
+    "draft_dropped": _("source's draft deleted"),
     "source_changed": _("source changed"),
     "key_made": _("source's key made"),
     "key_revoked": _("source's key revoked"),
@@ -222,23 +226,6 @@ ACCESS_DEEDS: Final[Mapping[str, str]] = {
     "knock_admitted": _("unknown sender admitted"),
     "knock_ignored": _("unknown sender ignored"),
     "knock_shown": _("unknown sender no longer ignored"),
-}
-KNOWN_BY: Final[Mapping[str, str]] = {
-    "address": _("By address"),
-    "certificate": _("By certificate"),
-    "key": _("By key"),
-    "settings": _("By the settings"),
-}
-MEANS: Final[Mapping[str, str]] = {
-    "valid": _("Holds"),
-    "expired": _("Has ended"),
-    "revoked": _("Revoked"),
-}
-OUTAGES: Final[Mapping[str, str]] = {
-    "killed": _("The collector was killed"),
-    "stopped": _("The collector was stopped"),
-    "expired": _("Gone before it was fetched"),
-    "missed": _("Further back than the API keeps"),
 }
 NOTICES: Final[Mapping[str, str]] = {
     "claimed": _("You have claimed this ticket."),
@@ -260,6 +247,8 @@ NOTICES: Final[Mapping[str, str]] = {
     "resumed": _("The schedule goes on where it stopped."),
     "notified": _("The notice is recorded."),
     "handed_over": _("The shift is handed over."),
+    "draft_dropped": _("The draft and its samples are deleted."),
+    "published": _("The source is published."),
     "password": _("Your password is set. Other sessions of yours have ended."),
     "language": _("The language is changed."),
     "admitted": _("From now on the sender is this source."),

@@ -22,6 +22,7 @@ from pipeline.console.app import create_app
 from pipeline.console.cookies import SESSION_COOKIE
 from pipeline.console.printing import print_ticket
 from pipeline.model.clock import utc_now
+from pipeline.settings.values import CollectSettings, HealthSettings
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
@@ -74,10 +75,21 @@ def create_site(
     public_url: str = "",
     cache: Path | None = None,
     per_minute: int = 1_200,
+    collect: CollectSettings | None = None,
+    health: HealthSettings | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Site:
     secure = public_url.startswith("https:")
-    pages = create_app(state, store, shelf=shelf, public_url=public_url, cache=cache, clock=clock)
+    pages = create_app(
+        state,
+        store,
+        shelf=shelf,
+        public_url=public_url,
+        cache=cache,
+        collect=collect,
+        health=health,
+        clock=clock,
+    )
     cookie = f"__Host-{SESSION_COOKIE}" if secure else SESSION_COOKIE
 
     def make_api() -> ASGIApp:

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 import jinja2
 from markupsafe import Markup
 
-from pipeline.console import labels
+from pipeline.console import labels, source_labels
 from pipeline.console.catalogues import NAMES, Catalogue
 from pipeline.console.markdown import markdown
 from pipeline.console.reasons import reason
@@ -37,9 +37,9 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "source_state": labels.SOURCE_STATES,
     "health": labels.HEALTH,
     "access": labels.ACCESS_DEEDS,
-    "known_by": labels.KNOWN_BY,
-    "means": labels.MEANS,
-    "outage": labels.OUTAGES,
+    "known_by": source_labels.KNOWN_BY,
+    "means": source_labels.MEANS,
+    "outage": source_labels.OUTAGES,
     "notice": labels.NOTICES,
     "waiting": labels.WAITING_FOR,
     "clock": labels.CLOCKS,
@@ -57,6 +57,13 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "rest": labels.RESTS,
     "list_kind": labels.LIST_KINDS,
     "way": labels.WAYS,
+    "outcome": source_labels.OUTCOMES,
+    "encoding": source_labels.ENCODINGS,
+    "receiver": source_labels.RECEIVERS,
+    "delivery": source_labels.DELIVERIES,
+    "origin": source_labels.ORIGINS,
+    "limit": source_labels.LIMITS,
+    "tactic": source_labels.TACTICS,
 }
 
 

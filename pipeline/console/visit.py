@@ -25,6 +25,7 @@ from pipeline.console.catalogues import Catalogue
 from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
+from pipeline.settings.values import CollectSettings, HealthSettings
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
@@ -33,7 +34,8 @@ from pipeline.tickets.notices import unseen
 
 @dataclass(frozen=True)
 class Console:
-    """What all visits share. `secure`: people reach it by https, so cookies may demand it."""
+    """What all visits share. `secure`: people reach it by https, so cookies may demand it. `collect`: the listeners that
+    senders are told of; `health`: the thresholds of sources without their own."""
 
     state: State
     store: Store
@@ -45,6 +47,8 @@ class Console:
     rules: RuleJudge
     secure: bool
     shelf: Shelf
+    collect: CollectSettings
+    health: HealthSettings
 
 
 @dataclass(frozen=True)

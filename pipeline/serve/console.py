@@ -34,7 +34,8 @@ def serve_console(here: Installation, stop: threading.Event) -> None:
     settings = here.settings.console
     app = create_site(
         here.state, here.store, shelf=shelf_of(here.settings), public_url=settings.public_url,
-        per_minute=settings.api_per_minute, cache=here.settings.cache,
+        per_minute=settings.api_per_minute, cache=here.settings.cache, collect=here.settings.collect,
+        health=here.settings.health,
     )  # fmt: skip
     threading.Thread(target=app.keep_warm, args=(stop,), name="warm", daemon=True).start()
     server = uvicorn.Server(

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 from pipeline.model.clock import to_iso
 from pipeline.settings.values import HealthSettings
 from pipeline.sources.conditions import HOUR, LEARNED, Hour, Sight, conditions
+from pipeline.sources.limits import limits_of
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.state.tables.register import Agency, Source, SourceHour, SourceSeen, SourceWatch
@@ -79,12 +80,13 @@ def _look(
         )
         sight = _sight(seen.get(source.id, []), hours.get(source.id, {}))
         well = source.state != "published"
-        found = {} if well else conditions(sight, limits, now)
+        own = limits_of(source.options, limits)
+        found = {} if well else conditions(sight, own, now)
         if "silent" in watch.open and "silent" not in found and not well:
             since = datetime.fromisoformat(watch.since.get("silent", to_iso(now)))
             if sight.last_received is not None and sight.last_received <= since:
                 found["silent"] = {}  # its rhythm has faded, but nothing has come
-        _settle(session, source, watch, found, limits, now)
+        _settle(session, source, watch, found, own, now)
         watch.at = now
         step("health.looked")
         yield bool(watch.open)
@@ -112,7 +114,11 @@ def _hours(
     """The last two hours of each source; all that is known of those whose rhythm is asked for: the quiet ones, and each
     once an hour."""
     this = now.replace(minute=0, second=0, microsecond=0)
-    quiet = now - timedelta(minutes=limits.silence_minutes)
+    options = session.scalars(sa.select(Source.options).where(Source.id.in_(sources)))
+    shortest = min(
+        [limits.silence_minutes, *(limits_of(one, limits).silence_minutes for one in options)]
+    )
+    quiet = now - timedelta(minutes=shortest)
     last = sa.func.max(SourceSeen.last_received)
     deep = set(
         session.scalars(

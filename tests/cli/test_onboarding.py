@@ -88,3 +88,17 @@ def test_a_product_is_drafted_to_a_file_that_loads(terminal: Terminal, tmp_path:
     drafted = terminal.say("product draft --name gw --json", path).json
     assert drafted["body"] == "key_value"
     assert terminal.say("product draft --name Bad-Name", path).code == 2
+
+
+def test_a_source_has_thresholds_of_its_own(morning: Terminal) -> None:
+    source = f"{OWN}-windows"
+    made = morning.say(
+        f"source limits {source} --set lag_minutes=90 --set failure_share=0.2 --json"
+    ).json
+    assert made["own"] == {"lag_minutes": 90, "failure_share": 0.2}
+    assert (made["limits"]["lag_minutes"], made["limits"]["skew_minutes"]) == (90, 5)
+    assert morning.say(f"source limits {source} --set lag_minutes= --json").json["own"] == {
+        "failure_share": 0.2
+    }
+    assert morning.say(f"source limits {source} --set lag=1").code == 2
+    assert morning.say(f"source limits {source} --set lag").code == 2

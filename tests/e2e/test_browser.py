@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_client import Site
-from support.seed import EXCEPTION, FOUND, PASSWORD
+from support.seed import DRAFT, EXCEPTION, FOUND, PASSWORD
 
 from pipeline.access import links, people
 from pipeline.detect import jobs
@@ -55,6 +55,14 @@ DETECTION = (
     "/watchlists/scanners",
     "/knocks",
     "/knocks/1",
+    "/onboarding",
+    f"/onboarding/{DRAFT}",
+    f"/onboarding/{DRAFT}/rules",
+    f"/onboarding/{DRAFT}/sender",
+    "/products",
+    "/products/nginx",
+    "/sources/so-tai-chinh-windows",
+    "/sources/so-tai-chinh-windows/live",
 )
 OTHER = Actor("person", "quan", "administrator", Scope.everything())
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
@@ -171,6 +179,14 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/backtests",
         "/jobs/j1",
         "/watchlists/scanners",
+        "/onboarding",
+        f"/onboarding/{DRAFT}",
+        f"/onboarding/{DRAFT}/rules",
+        f"/onboarding/{DRAFT}/sender",
+        "/products",
+        "/products/nginx",
+        "/sources/so-tai-chinh-windows",
+        "/sources/so-tai-chinh-windows/live",
         "/rules",
         f"/rules/{RULE}",
         "/account",

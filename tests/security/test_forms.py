@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.console_client import Browser, Site, open_site
-from support.seed import EXCEPTION, PASSWORD
+from support.seed import DRAFT, EXCEPTION, PASSWORD
 
 from pipeline.access import links, log, people
 from pipeline.access.permissions import PEOPLE_ROLES
@@ -30,6 +30,8 @@ FILLED = {
     "rule": "00000001-7c1e-4a5b-9d2f-000000000000",
     "exception": "e0000000-0000-4000-8000-000000000000",
     "job": "j1",
+    "draft": DRAFT,
+    "source": "so-tai-chinh-windows",
 }
 
 
@@ -132,6 +134,13 @@ def test_no_page_holds_what_the_policy_forbids(site: Site) -> None:
     ]
     pages += ["/knocks", "/knocks/1"]
     pages += ["/schedules", "/coverage", "/watchlists", "/watchlists/scanners", "/runs/r3"]
+    pages += [
+        "/onboarding",
+        f"/onboarding/{DRAFT}",
+        f"/onboarding/{DRAFT}/rules",
+        f"/onboarding/{DRAFT}/sender",
+    ]
+    pages += ["/products", "/products/nginx", "/sources/so-tai-chinh-windows/live"]
     pages += ["/runs", "/rules", "/people", "/account", "/sources/so-tai-chinh-linux_auth"]
     browser = site.signed("quan")
     for path in pages:

@@ -7,7 +7,7 @@ import re
 import pytest
 import sqlalchemy as sa
 from support.console_client import Site
-from support.seed import EXCEPTION, EXCEPTION_FOREIGN, FOREIGN, OWN, PEOPLE
+from support.seed import DRAFT, DRAFT_FOREIGN, EXCEPTION, EXCEPTION_FOREIGN, FOREIGN, OWN, PEOPLE
 
 from pipeline.access.permissions import PEOPLE_ROLES, reach
 from pipeline.console.pages import PAGES, PUBLIC, SIGNED, Page
@@ -60,12 +60,18 @@ FIELDS = {
     "/watchlists": {"name": "known_c2", "kind": "address", "values": "192.0.2.7"},
     "/watchlists/{name}": {"values": "192.0.2.7", "note": "lời"},
     "/watchlists/{name}/drop": {"note": "lời"},
+    "/sources/{source}/limits": {"lag_minutes": "5"},
+    "/onboarding": {"agency": OWN, "sample": "a=b c=d"},
+    "/onboarding/{draft}": {"product": "nginx", "revision": "1"},
+    "/onboarding/{draft}/sender": {"source": "x", "revision": "1"},
+    "/onboarding/{draft}/publish": {"revision": "1"},
+    "/onboarding/{draft}/drop": {},
 }
 # What the page answers when the deed is permitted but does not fit the ticket's state (a free ticket
 # cannot be begun): it has passed every check that this test is about.
 RULE = f"{1:08x}-7c1e-4a5b-9d2f-000000000000"
 OUT_OF_STATE = (409, 422)
-ABOUT = re.compile(r"\{(number|event|source|exception|job)\}")
+ABOUT = re.compile(r"\{(number|event|source|exception|job|draft)\}")
 GUARDED = [page for page in PAGES if page.permission not in (PUBLIC, SIGNED)]
 
 
@@ -90,6 +96,8 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("/coverage.csv", f"/coverage.csv?rule={RULE}&agency={OWN}")
         .replace("{exception}", {OWN: EXCEPTION, FOREIGN: EXCEPTION_FOREIGN}[agency])
         .replace("{job}", "j1")
+        .replace("{draft}", {OWN: DRAFT, FOREIGN: DRAFT_FOREIGN}[agency])
+        .replace("{product}", "nginx")
         .replace("{run}", "r3")
         .replace("{schedule}", "main")
         .replace("{rest}", "m1")

@@ -9,8 +9,10 @@ import pytest
 import sqlalchemy as sa
 from support.people import analyst
 
+from pipeline.model.errors import UsageError
 from pipeline.settings.values import HealthSettings
 from pipeline.sources.conditions import HOUR, Hour, Sight, conditions
+from pipeline.sources.limits import set_limits
 from pipeline.sources.watch import watch_once
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow, Node
@@ -184,3 +186,27 @@ def test_dead_letters_and_repeats_are_counted_once(state: State, source: str) ->
         assert (hour.received, hour.repeated, hour.failures) == (100, 7, 90)
         assert sorted(session.get_one(SourceWatch, "fw").since) == ["failing"]
     assert look(state, 7) == [("health:failing", "waiting", "")]
+
+
+def test_a_source_s_own_threshold_stands_before_the_settings(state: State, source: str) -> None:
+    set_limits(state, analyst(), source, {"silence_minutes": "600"}, now=NOW)
+    assert look(state, 20, 26, 60) == []
+    set_limits(state, analyst(), source, {"silence_minutes": ""}, now=NOW)
+    assert [status for _, status, _ in look(state, 61, 67)] == ["waiting"]
+
+
+def test_a_threshold_below_the_settings_holds_too(state: State, source: str) -> None:
+    set_limits(state, analyst(), source, {"silence_minutes": "5"}, now=NOW)
+    assert [status for _, status, _ in look(state, 7, 13)] == ["waiting"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("odd", "1"), ("every_seconds", "1"), ("lag_minutes", "x"), ("lag_minutes", "-1"), ("failure_share", "1.5"),
+     ("silence_hours", "1.5"), ("lag_minutes", "inf"), ("failure_share", "nan")],
+)  # fmt: skip
+def test_a_threshold_that_cannot_be_is_refused(
+    state: State, source: str, name: str, text: str
+) -> None:
+    with pytest.raises(UsageError):
+        set_limits(state, analyst(), source, {name: text}, now=NOW)

@@ -17,6 +17,7 @@ from pipeline.detect.watchlists import change_list
 from pipeline.model.clock import to_iso, to_micros
 from pipeline.model.detections import Level
 from pipeline.model.scope import OPERATOR
+from pipeline.sources.onboarding.samples import Samples
 from pipeline.state.state import State
 from pipeline.state.tables.detection import (
     Coverage,
@@ -36,12 +37,14 @@ from pipeline.state.tables.register import (
     Outage,
     Source,
     SourceAddress,
+    SourceDraft,
     SourceKey,
     SourceSeen,
 )
 from pipeline.state.tables.rules import ExceptionRow, RuleRevision, RuleRow, Ruleset
 from pipeline.tickets.grouping import tickets_once
 
+DRAFT, DRAFT_FOREIGN = "d" * 26, "f" * 26
 EXCEPTION, EXCEPTION_FOREIGN = (f"e000000{n}-0000-4000-8000-000000000000" for n in (1, 2))
 OWN, FOREIGN, DRILL = "so-tai-chinh", "phuong-sai-gon", "dt-phuong-ben-ngoc"
 PASSWORD = "đèn tháp sáng suốt đêm"
@@ -90,7 +93,28 @@ def seed(state: State, now: datetime) -> FakeStore:
     tickets_once(state, now=now - timedelta(minutes=1))
     documents += _noise(now)
     _exceptions(state, now)
+    _drafts(state, now)
     return FakeStore(documents)
+
+
+def _drafts(state: State, now: datetime) -> None:
+    """Two sources that are being connected: a FortiGate of one's own, and something of another agency."""
+    line = (
+        '<189>date=2026-11-24 time=09:00:0{n} devname="FG-01" logid="0000000013" type="traffic" subtype="forward" '
+        'level="notice" srcip=10.1.2.{n} srcport=51944 dstip=192.0.2.7 dstport=443 action="accept" proto=6 own="{n}"'
+    )
+    bodies = (*(line.format(n=n).encode() for n in range(1, 6)), HOSTILE.encode())
+    with state.begin() as db:
+        for key, agency, product in (
+            (DRAFT, OWN, "fortinet_fortigate"),
+            (DRAFT_FOREIGN, FOREIGN, "generic"),
+        ):
+            db.add(
+                SourceDraft(
+                    id=key, agency=agency, by="person:binh", created=now, changed=now, revision=1,
+                    samples=Samples(bodies).packed(), chosen={"product": product},
+                )
+            )  # fmt: skip
 
 
 def cookie(state: State, person: str, now: datetime) -> str:

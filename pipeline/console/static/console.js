@@ -107,6 +107,20 @@
   });
   show();
 
+  // What is to be written elsewhere is copied by a button, where the browser lets us.
+  if (navigator.clipboard) {
+    for (const button of document.querySelectorAll("[data-copy]")) {
+      button.hidden = false;
+      button.addEventListener("click", () => {
+        navigator.clipboard.writeText(document.querySelector(button.dataset.copy).textContent).then(() => {
+          const said = button.textContent;
+          button.textContent = "✓ " + said;
+          setTimeout(() => { button.textContent = said; }, 1500);
+        });
+      });
+    }
+  }
+
   // A filter is applied when it is chosen; the button is for those without script.
   document.addEventListener("change", (event) => {
     const form = event.target.closest ? event.target.closest("form[data-auto]") : null;

@@ -93,15 +93,28 @@ def find(state: State, actor: Actor, draft: str) -> Draft:
         return _draft(row)
 
 
-def of_actor(state: State, actor: Actor) -> list[Draft]:
+class DraftLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A draft in a list: without its samples, which may be large."""
+
+    id: str
+    agency: str
+    changed: datetime
+    chosen: Chosen
+
+
+def of_actor(state: State, actor: Actor) -> list[DraftLine]:
     """Those of the actor's agencies, the newest first."""
+    row = SourceDraft
     query = (
-        sa.select(SourceDraft)
-        .where(within(SourceDraft.agency, scope_for(actor, _PERMISSION)))
-        .order_by(SourceDraft.changed.desc(), SourceDraft.id)
+        sa.select(row.id, row.agency, row.changed, row.chosen)
+        .where(within(row.agency, scope_for(actor, _PERMISSION)))
+        .order_by(row.changed.desc(), row.id)
     )
     with state.read() as session:
-        return [_draft(row) for row in session.scalars(query)]
+        return [
+            DraftLine(id=one.id, agency=one.agency, changed=one.changed, chosen=_read(one.chosen))
+            for one in session.execute(query)
+        ]
 
 
 def change(

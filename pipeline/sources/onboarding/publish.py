@@ -55,9 +55,10 @@ def publish(
 
 def publish_draft(
     state: State, actor: Actor, draft: str, revision: int, doors: Sequence[Door],
-    products: Mapping[str, Product], *, now: datetime,
+    products: Mapping[str, Product], *, chosen: Chosen | None = None, now: datetime,
 ) -> Published:  # fmt: skip
-    """The draft becomes a source; the draft and its samples are gone with the same transaction."""
+    """The draft becomes a source; the draft and its samples are gone with the same transaction. `chosen`: with what
+    goes without saying filled in; else as the draft stands."""
     scope = scope_for(actor, "source.write")
     with state.begin() as session:
         row = session.get(SourceDraft, draft, with_for_update=True)
@@ -65,9 +66,9 @@ def publish_draft(
             raise NotFoundError("nothing such")
         if row.revision != revision:
             raise StaleError("somebody has changed this draft meanwhile", remedy="look at it again")
-        chosen = msgspec.convert(dict(row.chosen), Chosen)
-        plan, door = _plan(row.agency, chosen, doors, products, actor)
-        made = _make(session, actor, plan, door, chosen, products, now)
+        wanted = chosen or msgspec.convert(dict(row.chosen), Chosen)
+        plan, door = _plan(row.agency, wanted, doors, products, actor)
+        made = _make(session, actor, plan, door, wanted, products, now)
         session.delete(row)
     return made
 
