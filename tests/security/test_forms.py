@@ -31,7 +31,6 @@ FILLED = {
     "exception": "e0000000-0000-4000-8000-000000000000",
     "job": "j1",
     "draft": DRAFT,
-    "source": "so-tai-chinh-windows",
 }
 
 
