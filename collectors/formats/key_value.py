@@ -9,22 +9,27 @@ Out: one value a key, as text, quotes off and ``\\"`` undone. A key that comes t
 
 The order of keys is fixed for a message kind: from the first line of a kind a template of the whole
 line is built and used for all that follow; a line that it does not fit takes the slow way, whose
-result the template's always equals (held by a test). `mark` finds the kind cheaply, e.g. the logid.
+result the template's always equals (held by a test); many lines of a kind are read at once, as columns.
+`mark` finds the kind cheaply, e.g. the logid.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
-from collectors.formats.parsed import Format, Grouper, Parsed
+from collectors.formats.key_value_columns import LEAST, Part
+from collectors.formats.key_value_columns import match as columns_of
+from collectors.formats.parsed import Format, Group, Grouper, Parsed
 
 _PAIR: Final = re.compile(
     r"([^\s=\"]{1,128})=(?:\"((?:[^\"\\]|\\.)*)\"(?=\s|$)|([^\s]*))|([^\s]+)", re.ASCII | re.DOTALL
 )
 _ESCAPE: Final = re.compile(r"\\([\"\\])")
 _MAX_TEMPLATES: Final = 512
+_MARKED: Final = 512  # characters at the beginning of a line that tell its kind
 REST: Final = "#rest"
 
 
@@ -47,9 +52,19 @@ def pairs(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return tuple(fields), tuple(fields.values())
 
 
-def _template(line: str) -> tuple[Callable[[str], re.Match[str] | None], tuple[str, ...]] | None:
-    """A pattern of lines with these keys, in this order and each quoted or bare as here."""
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """Lines of the same keys in the same order: as a pattern for one, as parts for many."""
+
+    match: Callable[[str], re.Match[str] | None]
+    names: tuple[str, ...]
+    parts: tuple[Part, ...]
+
+
+def _template(line: str) -> _Template | None:
+    """A template of lines with these keys, in this order and each quoted or bare as here."""
     parts: list[str] = []
+    pieces: list[Part] = []
     names: list[str] = []
     position = 0
     for match in _PAIR.finditer(line):
@@ -61,53 +76,95 @@ def _template(line: str) -> tuple[Callable[[str], re.Match[str] | None], tuple[s
         parts.append(
             re.escape(gap) + re.escape(key) + ('="([^"\\\\]*)"' if quoted else '=((?!")[^\\s]*)')
         )
+        pieces.append(Part(f"{gap}{key}={chr(34) * quoted}".encode(), quoted))
         names.append(key)
         position = match.end()
     if not names or line[position:].strip(" "):
         return None
     pattern = re.compile("".join(parts) + " *", re.ASCII)
-    return pattern.fullmatch, tuple(names)
+    return _Template(pattern.fullmatch, tuple(names), tuple(pieces))
 
 
-def key_value(*, mark: str = "") -> Format:
-    """A format of key=value lines; `mark` is a pattern whose first group tells the message kind."""
-    find = re.compile(mark, re.ASCII).search if mark else None
-    templates: dict[str, list[tuple[Callable[[str], re.Match[str] | None], tuple[str, ...]]]] = {}
+class _Reader:
+    """A compiled format and the templates it has learned, which never change a result."""
 
-    def learn(kind: str, line: str) -> None:
+    def __init__(self, mark: str) -> None:
+        self._find = re.compile(mark, re.ASCII).search if mark else None
+        self._templates: dict[str, list[_Template]] = {}
+
+    def parse(self, lines: Sequence[str | None]) -> Parsed:
+        parsed, grouper = Parsed(), Grouper()
+        kinds = self._kinds(lines)
+        left = self._at_once(lines, kinds, parsed) if len(lines) >= LEAST else range(len(lines))
+        for row in left:
+            line = lines[row]
+            if line is not None and not self._one(row, line, kinds[row], grouper):
+                parsed.failures[row] = "no key=value pair in the line"
+        parsed.groups.extend(grouper.groups())
+        return parsed
+
+    def _kinds(self, lines: Sequence[str | None]) -> list[str]:
+        find = self._find
+        if find is None:
+            return [""] * len(lines)
+        found = [None if line is None else find(line, 0, _MARKED) for line in lines]
+        return ["" if match is None else match[1] for match in found]
+
+    def _one(self, row: int, line: str, kind: str, grouper: Grouper) -> bool:
+        for one in self._templates.get(kind, ()):
+            hit = one.match(line)
+            if hit is not None:
+                grouper.add(row, one.names, hit.groups())
+                return True
+        names, values = pairs(line)
+        if not names or names == (REST,):
+            return False
+        grouper.add(row, names, values)
+        self._learn(kind, line)
+        return True
+
+    def _learn(self, kind: str, line: str) -> None:
         made = _template(line)
         if made is None:
             return
-        if len(templates) >= _MAX_TEMPLATES:
-            templates.clear()
-        known = templates.setdefault(kind, [])
+        if len(self._templates) >= _MAX_TEMPLATES:
+            self._templates.clear()
+        known = self._templates.setdefault(kind, [])
         if len(known) >= 4:  # a kind with many orders: forget the oldest
             known.pop()
         known.insert(0, made)
 
-    def parse(lines: Sequence[str | None]) -> Parsed:
-        parsed, grouper = Parsed(), Grouper()
-        add, get = grouper.add, templates.get
-        for row, line in enumerate(lines):
-            if line is None:
-                continue
-            kind = ""
-            if find is not None:
-                found = find(line[:512])
-                kind = found[1] if found else ""
-            for match, names in get(kind, ()):
-                hit = match(line)
-                if hit is not None:
-                    add(row, names, hit.groups())
-                    break
-            else:
-                names, values = pairs(line)
-                if not names or names == (REST,):
-                    parsed.failures[row] = "no key=value pair in the line"
-                    continue
-                add(row, names, values)
-                learn(kind, line)
-        parsed.groups.extend(grouper.groups())
-        return parsed
+    def _at_once(
+        self, lines: Sequence[str | None], kinds: Sequence[str], parsed: Parsed
+    ) -> list[int]:
+        """Many lines of a kind by its templates, as columns; gives the rows that are left."""
+        rows_of: dict[str, list[int]] = {}
+        for row, kind in enumerate(kinds):
+            rows_of.setdefault(kind, []).append(row)
+        left: list[int] = []
+        for kind, rows in rows_of.items():
+            left += self._of_kind(lines, kind, rows, parsed) if len(rows) >= LEAST else rows
+        left.sort()
+        return left
 
-    return parse
+    def _of_kind(
+        self, lines: Sequence[str | None], kind: str, rows: list[int], parsed: Parsed
+    ) -> list[int]:
+        if kind not in self._templates:
+            self._learn(kind, lines[rows[0]] or "")
+        for one in self._templates.get(kind, ()):
+            places, columns = columns_of([lines[row] or "" for row in rows], one.parts)
+            every = len(places) == len(rows)
+            chosen = rows if every else [rows[place] for place in places.tolist()]
+            if chosen:
+                parsed.groups.append(Group(one.names, chosen, columns))
+                read = set() if every else set(chosen)
+                rows = [] if every else [row for row in rows if row not in read]
+            if len(rows) < LEAST:
+                break
+        return rows
+
+
+def key_value(*, mark: str = "") -> Format:
+    """A format of key=value lines; `mark` is a pattern whose first group tells the message kind."""
+    return _Reader(mark).parse

@@ -18,12 +18,19 @@ Value = Any
 
 @dataclass(slots=True)
 class Group:
-    """Lines `rows` (indices into the batch, ascending), one tuple of values a name."""
+    """Lines `rows` (indices into the batch, ascending), one column of values a name: a tuple, or an Arrow
+    array of text from a format that reads many lines at once (`values_of` gives Python's values of either)."""
 
     names: tuple[str, ...]
     rows: list[int]
-    columns: list[tuple[Value, ...]]
+    columns: list[Any]
     kind: str = ""
+
+
+def values_of(column: Any) -> Sequence[Value]:
+    """A column's values one by one."""
+    found: Sequence[Value] = column if isinstance(column, tuple | list) else column.to_pylist()
+    return found
 
 
 @dataclass(slots=True)

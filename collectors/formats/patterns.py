@@ -29,6 +29,8 @@ OTHER: Final = "other"
 LONG: Final = 2048
 _NAME: Final = re.compile(r"\(\?P<([^>]*)>")
 _UNBOUNDED: Final = 1000
+# What stands between quotes: the same texts, ten times faster by Python, who takes an alternative a character
+_QUOTED: Final = (r'(?:[^"\\]|\\.)*', r'[^"\\]*(?:\\.[^"\\]*)*')
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ def _compile(spec: PatternSpec) -> _Compiled:
     options.log_errors = False
     return _Compiled(
         spec.kind, names, spec.contains, spec.starts,
-        re.compile(plain, re.ASCII).search, re2.compile(plain, options).search,
+        re.compile(plain.replace(*_QUOTED), re.ASCII).search, re2.compile(plain, options).search,
     )  # fmt: skip
 
 

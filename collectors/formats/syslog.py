@@ -15,6 +15,7 @@ Invariant: what is not certainly a header stays in the message; nothing is cut f
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 
@@ -55,6 +56,8 @@ _NEW = re.compile(
     r"<(\d{1,3})>\d{1,2} (\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?",
     re.ASCII,
 )
+# <189>date=2026-11-24 …, of devices that send a hundred thousand of them; no program has a `=` in its name
+_KEYED = re.compile(r"<(\d{1,3})>(?=[a-z_]{1,32}=)", re.ASCII)
 _BOM = "\ufeff"
 _BEGINS_TIME = frozenset("JFMASOND0123456789*.")
 
@@ -81,8 +84,16 @@ def split(line: str) -> tuple[Header, str]:
     return _bare(line) if first == "<" else (NO_HEADER, line)
 
 
+@lru_cache(1024)
+def _alone(priority: str) -> Header:
+    return Header(priority)
+
+
 def _bare(line: str) -> tuple[Header, str]:
     """Nothing but the priority, and perhaps a program."""
+    keyed = _KEYED.match(line)
+    if keyed is not None:
+        return _alone(keyed[1]), line[keyed.end() :]
     bare = _BARE.match(line)
     if bare is None:
         return NO_HEADER, line

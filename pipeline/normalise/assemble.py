@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from collectors.formats.parsed import Group
+from collectors.formats.parsed import Group, values_of
 from pipeline.model.events import TIME
 from pipeline.normalise.compile import Entry, Types, plain
 from pipeline.normalise.convert import Column, Converted
 from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.plan import Kind, Planner
+from pipeline.normalise.raw import gathered, text_array
 from pipeline.normalise.types import Array
 
 Rows = np.ndarray[Any, np.dtype[np.int32]]
@@ -26,12 +27,16 @@ Rows = np.ndarray[Any, np.dtype[np.int32]]
 
 @dataclass(slots=True)
 class _Cells:
-    """Values of one field, with their rows (of the dataset). With a `separator` they are tuples of
-    parts, joined only if they are needed."""
+    """Values of one field by group, with their rows (of the dataset). With a `separator` they are tuples
+    of parts, joined only if they are needed."""
 
     rows: list[Rows] = field(default_factory=list)
     values: list[Any] = field(default_factory=list)
     separator: str | None = None
+
+    def add(self, rows: Rows, column: Any) -> None:
+        self.rows.append(rows)
+        self.values.append(column)
 
 
 @dataclass(slots=True)
@@ -83,20 +88,18 @@ class Assembler:
             cells = fields.get(slots)
             if cells is None:
                 cells = fields[slots] = _Cells()
-            cells.rows.append(rows)
-            cells.values.extend(columns[position])
+            cells.add(rows, columns[position])
         for position, name in plan.verbatim:
             cells = copied.get(name)
             if cells is None:
                 cells = copied[name] = _Cells()
-            cells.rows.append(rows)
-            cells.values.extend(columns[position])
+            cells.add(rows, columns[position])
         for position, name in plan.extra:
             self._extra.append((name, rows, columns[position]))
         for positions, separator, slots in plan.joined:
             cells = fields.setdefault(slots, _Cells())
-            cells.rows.append(rows)
-            cells.values.extend(zip(*(columns[position] for position in positions), strict=True))
+            parts = (values_of(columns[position]) for position in positions)
+            cells.add(rows, list(zip(*parts, strict=True)))
             cells.separator = separator
 
     def finish(self, count: int) -> Assembled:
@@ -120,7 +123,11 @@ class Assembler:
     def _column(self, cells: _Cells) -> tuple[Rows, Column]:
         rows = cells.rows[0] if len(cells.rows) == 1 else np.concatenate(cells.rows)
         return rows, Column(
-            cells.values, self._received_of(rows), self._zone, frozenset(), cells.separator
+            gathered(cells.values),
+            self._received_of(rows),
+            self._zone,
+            frozenset(),
+            cells.separator,
         )
 
     def _received_of(self, rows: Rows) -> Callable[[], Sequence[int]]:
@@ -189,17 +196,16 @@ class Assembler:
     def _leftovers(self, count: int) -> Array | None:
         """One map a row, names in the order in which they came."""
         from pipeline.normalise.arrow import pa
-        from pipeline.normalise.raw import text_array
 
         if not self._extra:
             return None
-        values: list[Any] = []
+        values: list[Any] = []  # by name
         names: dict[str, int] = {}
         keys: list[Rows] = []
         for name, rows, column in self._extra:
-            values.extend(column)
+            values.append(column)
             keys.append(np.full(len(rows), names.setdefault(name, len(names)), np.int32))
-        texts = text_array(values)
+        texts = text_array(gathered(values))
         where = np.concatenate([rows for _, rows, _ in self._extra])
         order = np.argsort(where, kind="stable")
         if texts.null_count:

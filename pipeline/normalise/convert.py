@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+from collectors.formats.parsed import values_of
 from collectors.formats.text import shown
 from pipeline.model.clock import CITY_ZONE
 from pipeline.normalise.dates import EARLIEST, LATEST, DateParser
@@ -25,11 +26,11 @@ from pipeline.normalise.types import Array, DataType
 
 @dataclass(slots=True)
 class Column:
-    """Values of one raw field. `received` gives the microseconds of receipt of each of the rows;
-    `zone` is empty where the source declared none; `empty` are the texts that stand for nothing.
-    With a `separator` the values are tuples of parts, to be joined."""
+    """Values of one raw field: a list or tuple, or an Arrow array of text. `received` gives the
+    microseconds of receipt of each of the rows; `zone` is empty where the source declared none; `empty`
+    are the texts that stand for nothing. With a `separator` the values are tuples of parts, to be joined."""
 
-    values: Sequence[Any]
+    values: Any
     received: Callable[[], Sequence[int]]
     zone: str = ""
     empty: frozenset[str] = frozenset()
@@ -66,7 +67,10 @@ class Column:
     def part(self, places: Sequence[int], received: Callable[[], Sequence[int]]) -> Column:
         """Some of the values."""
         values = self.values
-        return Column([values[i] for i in places], received, self.zone, self.empty, self.separator)
+        chosen = (
+            [values[i] for i in places] if isinstance(values, tuple | list) else values.take(places)
+        )
+        return Column(chosen, received, self.zone, self.empty, self.separator)
 
 
 @dataclass(slots=True)
@@ -252,7 +256,9 @@ def to_list(name: str, *, separator: str = "") -> Converter:
     def convert(column: Column) -> Converted:
         if not separator:
             hollow = column.empty
-            values = [None if isinstance(v, str) and v in hollow else v for v in column.values]
+            values = [
+                None if isinstance(v, str) and v in hollow else v for v in values_of(column.values)
+            ]
             return Converted({name: list_array(values)})
 
         def split(text: str) -> list[str]:

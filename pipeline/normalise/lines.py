@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from collectors.formats import syslog
 from collectors.formats.json_lines import as_text
-from collectors.formats.parsed import Group, Parsed
+from collectors.formats.parsed import Group, Parsed, values_of
 from collectors.formats.patterns import OTHER
 from collectors.formats.shipped import shipped
 from pipeline.normalise.plan import Kind
@@ -201,13 +201,19 @@ def _meets(value: Any, wanted: frozenset[str]) -> bool:
     return "*" in wanted or as_text(value).lower() in wanted
 
 
+def _chosen(column: Any, places: list[int]) -> Any:
+    if isinstance(column, tuple):
+        return tuple([column[place] for place in places])
+    return column.take(places)
+
+
 def _by_kind(product: Product, group: Group) -> list[tuple[Kind, Group]]:
     """A group cut by message kind; mostly it is of one."""
     places = [group.names.index(n) if n in group.names else -1 for n in product.deciding]
     if all(place < 0 for place in places):
         return [(_decide(product, (None,) * len(places)), group)]
     hollow = (None,) * len(group.rows)
-    columns = [group.columns[place] if place >= 0 else hollow for place in places]
+    columns = [values_of(group.columns[place]) if place >= 0 else hollow for place in places]
     cells = list(zip(*columns, strict=True))
     try:
         distinct = set(cells)
@@ -229,7 +235,7 @@ def _by_kind(product: Product, group: Group) -> list[tuple[Kind, Group]]:
             Group(
                 group.names,
                 [group.rows[i] for i in chosen],
-                [tuple([column[i] for i in chosen]) for column in group.columns],
+                [_chosen(column, chosen) for column in group.columns],
                 name,
             ),
         )

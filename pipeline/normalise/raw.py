@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain
 from typing import Any
 
 from collectors.formats.json_lines import as_text
@@ -11,10 +12,23 @@ from collectors.formats.text import clean
 from pipeline.normalise.types import Array
 
 
-def text_array(values: Sequence[Any]) -> Array:
+def gathered(parts: Sequence[Any]) -> Any:
+    """Columns one behind the other: a list of values, or an array of text where a part is one."""
+    from pipeline.normalise.arrow import pa
+
+    if len(parts) == 1:
+        return parts[0]
+    if all(isinstance(part, tuple | list) for part in parts):
+        return list(chain.from_iterable(parts))
+    return pa.concat_arrays([text_array(part) for part in parts])
+
+
+def text_array(values: Any) -> Array:
     """Any values as text; None stays null. The fast way is for values that are text already."""
     from pipeline.normalise.arrow import pa
 
+    if not isinstance(values, tuple | list):
+        return values
     try:
         return pa.array(values, pa.string())
     except (pa.ArrowTypeError, pa.ArrowInvalid, UnicodeEncodeError):

@@ -17,6 +17,7 @@ from collectors.formats import syslog
 from collectors.formats.csv_fields import fields as split_fields
 from collectors.formats.json_lines import as_text, flatten, load
 from collectors.formats.key_value import REST, pairs
+from collectors.formats.parsed import values_of
 
 MOST: Final = 0.9  # of the lines must keep a format
 _DELIMITERS: Final = "\t|;,"
@@ -93,7 +94,7 @@ def _marked(body: str, bodies: Sequence[str]) -> tuple[dict[str, str], ...]:
     parsed = (cef() if body == "cef" else leef())(list(bodies))
     rows = []
     for group in parsed.groups:
-        for values in zip(*group.columns, strict=True):
+        for values in zip(*map(values_of, group.columns), strict=True):
             rows.append(
                 {n: as_text(v) for n, v in zip(group.names, values, strict=True) if v is not None}
             )
