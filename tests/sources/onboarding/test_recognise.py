@@ -31,9 +31,9 @@ def test_reasons_add_up() -> None:
 
 
 def test_two_that_read_a_line_alike_stand_side_by_side() -> None:
-    line = lines_of(PRODUCTS["nginx"])[0]  # the combined format is Apache's, too
+    line = lines_of(PRODUCTS["nginx"])[0]  # the combined format is Apache's and Tomcat's, too
     both = close(recognise([line], PRODUCTS))
-    assert {one.product for one in both} == {"apache", "nginx"}
+    assert {one.product for one in both} == {"apache", "nginx", "tomcat"}
 
 
 @pytest.mark.parametrize(
