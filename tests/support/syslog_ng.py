@@ -22,18 +22,24 @@ _CONFIG = """
 @include "{program}/usr/share/syslog-ng/include/scl/elasticsearch/*.conf"
 options {{ time-reopen(1); keep-hostname(yes); use-dns(no); stats-freq(0); log-fifo-size(100000); }};
 source in {{ unix-stream("{folder}/in" max-connections(5)); }};
-destination out {{ {destination} }};
+{rest}
+"""
+_OUT = """destination out {{ {destination} }};
 log {{ source(in); destination(out); flags(flow-control); }};
 """
 
 
 @contextlib.contextmanager
-def syslog_ng(folder: Path, destination: str) -> Iterator[socket.socket]:
-    """Gives a connection on which each line is a message."""
+def syslog_ng(folder: Path, destination: str, *, rest: str = "") -> Iterator[socket.socket]:
+    """Gives a connection on which each line is a message. `rest`: what follows the source `in`, instead of a destination."""
     program = unpacked.debian("syslog-ng", *PACKAGES)
     folder.mkdir()
     config = folder / "syslog-ng.conf"
-    config.write_text(_CONFIG.format(program=program, folder=folder, destination=destination))
+    config.write_text(
+        _CONFIG.format(
+            program=program, folder=folder, rest=rest or _OUT.format(destination=destination)
+        )
+    )
     own = program / "usr/lib/syslog-ng"
     libraries = f"{own}:{program / unpacked.LIBRARIES}:{program}/lib/x86_64-linux-gnu"
     command = [
