@@ -22,6 +22,7 @@ from collectors.formats.key_value import key_value
 from collectors.formats.leef import leef
 from collectors.formats.parsed import Format, Parsed
 from collectors.formats.patterns import OTHER, Patterns, PatternSpec
+from collectors.formats.w3c import w3c
 from collectors.formats.windows_event import windows_event
 from collectors.formats.zeek import zeek
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
@@ -112,6 +113,7 @@ def _body(spec: ProductSpec) -> Parse:
         "windows_event": windows_event,
         "auditd": auditd,
         "zeek": zeek,
+        "w3c": w3c,
         "any": any_line,
         "csv": lambda: csv_fields(
             options.get("columns", ()),
