@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
+
+import numpy as np
 
 from collectors.formats.text import clean, decode
 from pipeline.model import events
@@ -14,6 +17,7 @@ from pipeline.normalise.context import Context
 from pipeline.normalise.types import Array
 
 MAX_REMARKS: Final = 10
+_LENGTH: Final = struct.Struct(">Q").pack
 MAX_REMARK_TEXT: Final = 2_000
 
 
@@ -54,18 +58,17 @@ def event_ids(
     copies: dict[str, Callable[[], Any]] = {}
     made: list[bytes] = []
     for record, known in zip(records, identity, strict=True):
-        source = context.source_of(record)
-        copy = copies.get(source)
+        copy = copies.get(record.source)
         if copy is None:
+            source = context.source_of(record).encode()
             base = hashlib.blake2b(key=context.key, digest_size=16)
-            base.update(len(source.encode()).to_bytes(8, "big") + source.encode())
-            copy = copies[source] = base.copy
+            base.update(len(source).to_bytes(8, "big") + source)
+            copy = copies[record.source] = base.copy
         digest = copy()
         own, body = known, record.body
         if record.replaces:
             own, body = f"replaces\0{record.replaces}\0{mapping}".encode(), b""
-        digest.update(len(own).to_bytes(8, "big") + own + len(body).to_bytes(8, "big"))
-        digest.update(body)
+        digest.update(b"%b%b%b%b" % (_LENGTH(len(own)), own, _LENGTH(len(body)), body))
         made.append(digest.digest())
     return made
 
@@ -74,8 +77,23 @@ def original(records: Sequence[RawRecord], text: Sequence[str] | None) -> Array:
     """`event.original`: from the bytes at once where they are UTF-8."""
     from pipeline.normalise.arrow import pa
 
-    return pa.array(
-        [record.body for record in records] if text is None else list(text), pa.string()
+    if text is not None:
+        return pa.array(list(text), pa.string())
+    bodies = pa.array([record.body for record in records], pa.binary())
+    if _ascii(bodies.buffers()[2]):
+        return bodies.view(pa.string())
+    return bodies.cast(pa.string())  # raises where some body is not UTF-8
+
+
+def _ascii(data: Any) -> bool:
+    """Whether no byte of a buffer has its highest bit set; eight are looked at at once."""
+    if data is None:
+        return True
+    whole = len(data) // 8 * 8
+    words = np.frombuffer(data, np.uint64, whole // 8)
+    return (
+        not (np.bitwise_or.reduce(words) & np.uint64(0x8080808080808080))
+        and data[whole:].to_pybytes().isascii()
     )
 
 

@@ -70,8 +70,18 @@ def arrange(table: pa.Table) -> pa.Table:
             name = table.column_names[place]
             table = table.set_column(place, name, table.column(place).cast(kind.value_type))
     if pc.count_distinct(table.column(events.AGENCY)).as_py() > 1 or _nodes(table) > 1:
-        table = table.take(pc.sort_indices(table, sort_keys=_ORDER))
+        order = pc.sort_indices(table, sort_keys=_ORDER)
+        if not _ascending(order):
+            table = table.take(order)
     return table
+
+
+def _ascending(order: pa.UInt64Array) -> bool:
+    """Whether the rows stand in their order already: the normaliser sees to it, and a copy is dear."""
+    import numpy as np
+
+    places = np.asarray(order)
+    return bool((places == np.arange(len(places), dtype=places.dtype)).all())
 
 
 def _nodes(table: pa.Table) -> int:

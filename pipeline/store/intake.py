@@ -136,6 +136,9 @@ def _normalised(
         batches.setdefault(ways.get(record.source), []).append(record)
     made = _Made()
     for way, batch in batches.items():
+        batch.sort(
+            key=lambda record: owners.get(record.source, "")
+        )  # as the lake keeps them, oldest first
         if way is None:
             made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in batch]
             made.refused += len(batch)
