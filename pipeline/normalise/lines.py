@@ -198,7 +198,8 @@ def _remembered(product: Product, values: tuple[Any, ...]) -> Kind:
 def _meets(value: Any, wanted: frozenset[str]) -> bool:
     if value is None:
         return False
-    return "*" in wanted or as_text(value).lower() in wanted
+    text = as_text(value).lower()
+    return text in wanted or any(w[-1:] == "*" and text.startswith(w[:-1]) for w in wanted)
 
 
 def _chosen(column: Any, places: list[int]) -> Any:
