@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 SOURCES := collectors pipeline tests setup.py
 
 .DEFAULT_GOAL := help
-.PHONY: bench check clean cluster coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration postgres \
+.PHONY: bench check clean cluster coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration overload postgres \
   postgres-stop queries request-tracker request-tracker-stop run test types
 
 bench: install ## speed of the matcher over a million events (needs ../shared), of the queue, the receivers, the normaliser, of both stores on a real node
@@ -64,6 +64,9 @@ lock: ## pin every dependency with its hashes
 
 migration: install ## write the first migration anew from the tables (until the first release)
 	$(BIN)/python -m pipeline.state.migrate --regenerate
+
+overload: install ## the collector under senders that never rest, with room and with a full spool (OVERLOAD=600 seconds of each)
+	OVERLOAD=$${OVERLOAD:-600} $(BIN)/python -m tests.bench.bench_receivers recovery overload
 
 postgres: install ## a real PostgreSQL in the background; prints its POSTGRES_URL
 	@$(BIN)/python tests/support/postgres.py start

@@ -129,6 +129,7 @@ class Collector:
             receiver.sweep()
         self.intake.push_back = _push_back(self._root)
         self.intake.shares.settled(self.settled_upto)
+        self.intake.hands.look()
 
     async def stop(self) -> None:
         """Within two seconds: what has arrived is stored, then the folder is let go."""

@@ -14,6 +14,7 @@ from typing import Final
 from collectors.receivers.base import Limits
 from collectors.receivers.counters import Counters, Knocks, Losses
 from collectors.receivers.directory import SourceDirectory, SourceIdentity
+from collectors.receivers.hands import Hands
 from collectors.receivers.rates import Rates
 from collectors.receivers.replay import Tails
 from collectors.receivers.shares import Shares
@@ -29,7 +30,7 @@ class Intake:
         self.spool, self.directory, self.limits = spool, directory, limits
         self.counters, self.knocks, self.losses = Counters(), Knocks(), Losses()
         self.rates = Rates(limits.rate)
-        self.tails = Tails()
+        self.tails, self.hands = Tails(), Hands()
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
         self.push_back = ""
         self.stopping = False

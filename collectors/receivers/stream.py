@@ -193,6 +193,7 @@ class StreamConnection(asyncio.Protocol):
         self._begin_assembling(self.identity)
         self.receiver.open.add(self)
         self.tally.connections += 1
+        self._wait_for_room(self.identity.source)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set()
@@ -259,10 +260,18 @@ class StreamConnection(asyncio.Protocol):
             for body in records
         ]
         self._hand_bytes += size
+        self.intake.hands.take(source, size)
         if self._hand_bytes > HIGH_WATER:
             self.hold_up("hand", on=True)
+        self._wait_for_room(source)
         if self.pump is None:
             self.pump = asyncio.get_running_loop().create_task(self._store())
+
+    def _wait_for_room(self, source: str) -> None:
+        """Its source holds as much memory as it may, over all its connections: none is read."""
+        if "share" not in self._held_up and self.intake.hands.room(source) <= 0:
+            self.hold_up("share", on=True)
+            self.intake.hands.wait(source, lambda: self.hold_up("share", on=False))
 
     def _slow_down(self, seconds: float) -> None:
         """Its source sends too fast: nothing is read of it for a while, and its own queue fills."""
@@ -325,9 +334,13 @@ class StreamConnection(asyncio.Protocol):
         """One batch at a time; while the spool is full nothing is read, and the batch waits."""
         try:
             while self.hand:
-                batch, self.hand, self._hand_bytes = self.hand, [], 0
-                if not await self._store_batch(batch):
-                    continue
+                batch, self.hand = self.hand, []
+                size, self._hand_bytes = self._hand_bytes, 0
+                try:
+                    if not await self._store_batch(batch):
+                        continue
+                finally:
+                    self.intake.hands.give_back(batch[0].source, size)
                 self.stored(batch)
                 self.hold_up("hand", on=False)
         finally:

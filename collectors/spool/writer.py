@@ -227,7 +227,9 @@ class SpoolWriter:
             for call in calls:
                 self._waiting -= call.size
                 self._pending.pop(call.request, None)
-        told = self._in_words(error)
+        # Without the frames that it came through: they hold the records, and through their futures this error, so
+        # that each refusal would keep megabytes until the garbage collector finds the circle.
+        told = self._in_words(error.with_traceback(None)).with_traceback(None)
         for call in calls:
             call.future.set_exception(told)
 
