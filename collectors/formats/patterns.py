@@ -120,6 +120,10 @@ class Patterns:
         self._by_key: dict[tuple[str | None, str | None], list[_Compiled]] = {}
 
     def _candidates(self, program: str | None, mark: str | None) -> list[_Compiled]:
+        if program is not None and program.startswith(
+            "/"
+        ):  # /usr/sbin/cron, as macOS and BSD write it
+            program = program.rpartition("/")[2]
         key = (program, mark)
         known = self._by_key.get(key)
         if known is None:

@@ -82,6 +82,7 @@ class ProductSpec:
     constants: Mapping[str, Any]
     kinds: tuple[KindSpec, ...]
     otherwise: str
+    recognise: tuple[str, ...]
     samples: tuple[SampleSpec, ...]
 
 
@@ -181,7 +182,8 @@ def _protected(path: Path, spec: ProductSpec) -> Iterator[ThapCanhError]:
     """No mapping may write what the pipeline alone sets; every pattern must be safe."""
     own = frozenset(ENVELOPE) - {TIME, "tags"}
     places: list[tuple[str, Mapping[str, Any], Mapping[str, Any], tuple[str, ...]]] = [
-        ("fields", spec.fields, spec.constants, ())
+        ("fields", spec.fields, spec.constants, ()),
+        ("recognise", {}, {}, spec.recognise),
     ]
     places += [(f"kinds/{k.name}", k.fields, k.constants, k.patterns) for k in spec.kinds]
     for place, fields, constants, patterns in places:
@@ -271,5 +273,5 @@ def _spec(raw: Mapping[str, Any]) -> ProductSpec:
         combine={name: (tuple(c["from"]), c.get("with", " ")) for name, c in raw.get("combine", {}).items()},
         fields=_fields(raw.get("fields")), constants=dict(raw.get("set", {})),
         kinds=tuple(_kind(kind, dataset) for kind in raw.get("kinds", ())),
-        otherwise=raw.get("otherwise", ""), samples=samples,
+        otherwise=raw.get("otherwise", ""), recognise=_texts(raw.get("recognise", [])), samples=samples,
     )  # fmt: skip

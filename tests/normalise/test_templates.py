@@ -15,6 +15,7 @@ from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
 from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import load_products
+from pipeline.sources.onboarding.recognise import close, recognise
 
 PRODUCTS = load_products()
 LABELS = labels()
@@ -72,6 +73,20 @@ def test_the_time_and_the_host_of_a_header_are_the_event_s(messages: list[Templa
         elif "host.name" in row and HOST not in record:
             assert row["host.name"] == PEER
     assert known >= 210
+
+
+RECOGNISED = ("auditd", "linux_auth", "paloalto_panos", "suricata")
+
+
+@pytest.mark.parametrize("product", RECOGNISED)
+def test_each_message_of_a_listed_product_is_recognised_as_it(
+    messages: list[Template], product: str
+) -> None:
+    taken = [template for template in messages if LABELS[template.mark] == product]
+    found = [
+        [one.product for one in close(recognise(each.records, PRODUCTS))][:1] for each in taken
+    ]
+    assert found == [[product]] * len(taken)
 
 
 @pytest.mark.parametrize("product", sorted({p for p in LABELS.values() if p} & PRODUCTS.keys()))

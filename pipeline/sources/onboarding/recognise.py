@@ -2,8 +2,8 @@
 
 In: lines as text, compiled products. Out: `Candidate` values, the best first. A line counts as far as the product
 understands it: not at all where it cannot be read; fully where it is of a message kind that the product names and
-all its fields have a place; a little where only the format fits (any JSON is JSON). `generic`, which takes
-everything, always stands last.
+all its fields have a place, or where it holds a mark that the product declares; a little where only the format fits
+(any JSON is JSON). `generic`, which takes everything, always stands last.
 
     recognise(["<189>date=2026-11-24 time=09:00:00 devname=\\"FG\\" logid=…"], load_products())[0].product
     'fortinet_fortigate'
@@ -11,10 +11,12 @@ everything, always stands last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final
 
 import msgspec
+import re2
 
 from collectors.formats.parsed import Group
 from collectors.formats.patterns import OTHER
@@ -27,6 +29,7 @@ TRIED: Final = 60  # lines that every product is tried on
 GOOD: Final = 0.5  # from here on a product is recognised
 CLOSE: Final = 0.12  # candidates no further apart are shown side by side
 _NAMED: Final = 0.4  # of a line's worth: that its message kind is one that the product names
+_LOOKED_AT: Final = 4_096  # characters of a line in which a mark is looked for
 _TEXT: Final = 0.08  # a line that is kept as text only
 
 
@@ -107,11 +110,23 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
     judged = max(1, len(lines) - len(told.dropped))
     why = next(iter(told.failures.values()), "")
     return Candidate(
-        product=product.name, title=product.title, score=round(worth / judged, 3), lines=len(lines), read=read,
+        product=product.name, title=product.title, score=round(max(worth, _marked(lines, product)) / judged, 3),
+        lines=len(lines), read=read,
         named=named, failed=len(told.failures), fields=len(fields), mapped=sum(fields.values()),
         kinds=tuple(name for name in sorted(kinds, key=lambda n: -kinds[n]) if name != OTHER), why=why[:200],
         proven=product.proven,
     )  # fmt: skip
+
+
+def _marked(lines: Sequence[str], product: Product) -> int:
+    """Lines that hold a mark of the product (`recognise` in its file), whether it knows their kind or not."""
+    marks = _marks(product.spec.recognise)
+    return sum(any(mark(line[:_LOOKED_AT]) for mark in marks) for line in lines)
+
+
+@cache
+def _marks(patterns: tuple[str, ...]) -> tuple[Callable[[str], Any], ...]:
+    return tuple(re2.compile(one).search for one in patterns)
 
 
 def _own_fields(group: Group) -> list[str]:
