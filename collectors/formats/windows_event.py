@@ -6,6 +6,7 @@ In, one event a record:
 * Winlogbeat 6 (``{"event_id":1,"log_name":"…","event_data":{…}}``) and 7 to 9
   (``{"winlog":{"event_id":1,"channel":"…","event_data":{…}}}``), nested
 * the ``evtx`` package's JSON of a record, ``{"Event":{"System":{…},"EventData":{…}}}``
+* Snare's lines, with or without a syslog header: ``MSWinEventLog<tab>1<tab>Security<tab>…`` (`windows_snare`)
 * XML, plain or rendered, ``<Event xmlns=…><System>…</System><EventData>…``
 
 Out: the envelope under the names of `ENVELOPE` (`channel`, `event_id`, `provider`, `computer` …),
@@ -30,6 +31,7 @@ import orjson
 from collectors.formats import windows_xml
 from collectors.formats.json_lines import load
 from collectors.formats.parsed import Group, Grouper, Parsed, Value
+from collectors.formats.windows_snare import MARK, snare
 
 ENVELOPE: Final = (
     "channel", "event_id", "provider", "provider_guid", "computer", "record_id", "time", "keywords", "level",
@@ -258,6 +260,15 @@ def _xml(line: str | bytes, row: int, parsed: Parsed) -> dict[str, Any]:
         return found
 
 
+def _snare(line: str | bytes) -> dict[str, Value] | None:
+    """Snare's mark stands near the beginning, behind a header at most."""
+    if isinstance(line, bytes):
+        if MARK.encode() not in line[:512]:
+            return None
+        line = line.decode("utf-8", "replace")
+    return snare(line) if MARK in line[:512] else None
+
+
 def windows_event() -> Callable[[Sequence[Any]], Parsed]:
     """A format of Windows events, the forms mixed as they come.
 
@@ -275,6 +286,9 @@ def windows_event() -> Callable[[Sequence[Any]], Parsed]:
             try:
                 document = loads(line)
             except broken:
+                if (event := _snare(line)) is not None:
+                    grouper.add(row, tuple(event), tuple(event.values()))
+                    continue
                 try:
                     first = line.lstrip()[:1]
                     document = _xml(line, row, parsed) if first in (b"<", "<") else load(line)
