@@ -120,6 +120,7 @@ def compile_entry(name: str, spec: EntrySpec, types: Types, empty: frozenset[str
         "url": (_named(first, parts.URL_PARTS), parts.url),
         "hashes": (_named(first, parts.HASHES), parts.hashes),
         "basename": ([first], parts.basename),
+        "dns_name": ([first], parts.dns_name),
         "mac": ([first], parts.mac),
     }
     if how in splitters:

@@ -6,12 +6,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
 Parts = Sequence[str | None]
 
+_LENGTH: Final = re.compile(r"\(\d{1,3}\)", re.ASCII)
 HASHES: Final = ("md5", "sha1", "sha256", "sha512", "imphash")
 URL_PARTS: Final = (
     "original",
@@ -58,6 +60,13 @@ def _port(text: str) -> str | None:
 def basename(text: str) -> Parts:
     """The last part of a Windows or POSIX path."""
     return (text.replace("/", "\\").rpartition("\\")[2] or None,)
+
+
+def dns_name(text: str) -> Parts:
+    """``(3)www(7)example(3)com(0)``, as Windows' DNS server writes a name; other names without their last dot."""
+    if text[:1] == "(":
+        text = ".".join(part for part in _LENGTH.split(text) if part)
+    return (text.rstrip(".") or ".",)
 
 
 def url(text: str) -> Parts:
@@ -113,5 +122,5 @@ def mac(text: str) -> Parts:
 
 
 FUNCTIONS: Final[dict[str, Callable[[str], Parts]]] = {
-    "user": user, "host_port": host_port, "basename": basename, "url": url, "hashes": hashes, "mac": mac,
+    "user": user, "host_port": host_port, "basename": basename, "dns_name": dns_name, "url": url, "hashes": hashes, "mac": mac,
 }  # fmt: skip
