@@ -108,14 +108,20 @@ def next_number(session: Session, name: str) -> int:
 def next_numbers(session: Session, name: str, count: int) -> range:
     """The next `count` numbers of a gap-free counter. The counter stays locked until the transaction
     ends, so that numbers become visible in their order."""
-    row = session.get(Counter, name, with_for_update=True)
-    if row is None:
-        row = Counter(name=name, value=0)
-        session.add(row)
+    row = counter(session, name)
     first = row.value + 1
     row.value += count
     session.flush()
     return range(first, first + count)
+
+
+def counter(session: Session, name: str) -> Counter:
+    """A counter's row, locked until the transaction ends."""
+    row = session.get(Counter, name, with_for_update=True)
+    if row is None:
+        row = Counter(name=name, value=0)
+        session.add(row)
+    return row
 
 
 def _postgresql(url: sa.URL) -> sa.Engine:

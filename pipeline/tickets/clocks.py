@@ -51,14 +51,17 @@ _MOST: Final = 25  # clocks of one transaction
 
 
 def follow(
-    session: Session, ticket: Ticket, *, now: datetime, policies: Policies | None = None
-) -> None:
-    """Bring the ticket's clocks up to what it is now. Doing it twice changes nothing."""
+    session: Session, ticket: Ticket, *, now: datetime, policies: Policies | None = None,
+    first: bool = False,
+) -> None:  # fmt: skip
+    """Bring the ticket's clocks up to what it is now. Doing it twice changes nothing. `first`: it has none yet."""
     if ticket.drill or ticket.kind == HEALTH:
         return
-    session.flush()
     packs = policies or standing()
-    clocks = clocks_of(session, ticket)
+    clocks: dict[str, TicketClock] = {}
+    if not first:
+        session.flush()
+        clocks = clocks_of(session, ticket)
     for clock in [
         *_service(session, ticket, clocks, packs),
         *_legal(session, ticket, clocks, packs),

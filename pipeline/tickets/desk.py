@@ -31,12 +31,14 @@ from pipeline.model.detections import Level
 from pipeline.model.ids import new_id
 from pipeline.model.scope import SYSTEM
 from pipeline.model.tickets import TicketStatus
-from pipeline.state.state import next_number
+from pipeline.state.state import counter
 from pipeline.state.tables.detection import FindingRow
-from pipeline.state.tables.tickets import Ticket, TicketFinding
+from pipeline.state.tables.operation import Counter, Meta
+from pipeline.state.tables.register import Agency
+from pipeline.state.tables.tickets import RulePrecision, Ticket, TicketFinding
 from pipeline.tickets.entities import entity_key, is_drill
 from pipeline.tickets.figures import STORM, begin, refresh
-from pipeline.tickets.history import record
+from pipeline.tickets.history import MIRRORS, record
 from pipeline.tickets.merging import join
 from pipeline.tickets.policy import Policy
 
@@ -45,18 +47,34 @@ DETECTION: Final = "detection"
 
 
 class Desk:
-    """One batch within one transaction. `finish` brings the figures of the touched tickets up to date."""
+    """One batch within one transaction. `finish` brings the figures of the touched tickets up to date. What every
+    finding of the batch asks for is read once, and held."""
 
-    def __init__(self, session: Session, now: datetime, policy: Policy) -> None:
+    def __init__(
+        self, session: Session, now: datetime, policy: Policy, batch: Sequence[FindingRow] = ()
+    ) -> None:
         self.session, self.now, self.policy = session, now, policy
         self.opened = 0
+        self._numbers: Counter | None = None
+        self._last = 0  # of the tickets' numbers
+        self._batch = {finding.id for finding in batch}
+        self._links = {
+            link.finding: link
+            for link in session.scalars(
+                sa.select(TicketFinding).where(TicketFinding.finding.in_(self._batch))
+            )
+        }
+        agencies = sa.select(Agency).where(Agency.id.in_({one.agency for one in batch}))
+        self._held = (session.get(Meta, MIRRORS), *session.scalars(agencies))
+        rules = sa.select(RulePrecision).where(RulePrecision.rule.in_({one.rule for one in batch}))
+        self._verdicts = {one.rule: one for one in session.scalars(rules)}
         self._touched: dict[str, Ticket] = {}
         self._alone: set[str] = set()  # opened in this batch, and nothing has come to them since
         self._drills: dict[str, bool] = {}
         self._lost: dict[str, int] = {}  # events that findings of a ticket have lost
 
     def take(self, finding: FindingRow) -> None:
-        link = self.session.get(TicketFinding, finding.id)
+        link = self._link_of(finding.id)
         if finding.merged_into:
             if link is not None and not link.gone:
                 self._absorbed(finding, link)
@@ -65,14 +83,21 @@ class Desk:
         elif finding.count and self.policy.opens(finding):
             self._place(finding, None)
 
+    def _link_of(self, finding: str) -> TicketFinding | None:
+        if finding in self._batch:
+            return self._links.get(finding)
+        return self.session.get(TicketFinding, finding)
+
     def finish(self) -> None:
         for ticket in self._touched.values():
             if ticket.id in self._alone:
-                begin(self.session, ticket, now=self.now)
+                begin(self.session, ticket, now=self.now, verdicts=self._verdicts)
             else:
                 refresh(self.session, ticket, now=self.now, lost=self._lost.get(ticket.id, 0))
         self._touched.clear()
         self._lost.clear()
+        if self._numbers is not None:
+            self._numbers.value = self._last
 
     def _is_drill(self, finding: FindingRow) -> bool:
         if finding.agency == CENTRE:  # each speaks of other agencies
@@ -177,7 +202,7 @@ class Desk:
             return ticket
         ticket = self._new(finding, STORM, drill=drill)
         detail = {"storm": self.policy.storm, "rule": finding.rule, "events": finding.count}
-        self._record(ticket, "opened", detail)
+        self._record(ticket, "opened", detail, first=True)
         return ticket
 
     def _earlier(self, finding: FindingRow, *, drill: bool) -> Ticket | None:
@@ -211,7 +236,7 @@ class Desk:
         ticket = self._new(finding, DETECTION, drill=drill)
         self._link(finding, ticket, opener=True)
         detail = {"finding": finding.id, "rule": finding.rule, "revision": finding.revision}
-        self._record(ticket, "opened", detail | {"events": finding.count})
+        self._record(ticket, "opened", detail | {"events": finding.count}, first=True)
         self._alone.add(ticket.id)
         return ticket
 
@@ -219,7 +244,7 @@ class Desk:
         entity = "" if kind == STORM else finding.entity
         ticket = Ticket(
             id=new_id(),
-            number=next_number(self.session, TICKET_NUMBERS),
+            number=self._number(),
             kind=kind,
             agency=finding.agency,
             drill=drill,
@@ -243,6 +268,14 @@ class Desk:
         self.opened += 1
         return ticket
 
+    def _number(self) -> int:
+        """The next one; its counter is locked until the batch commits, and read once."""
+        if self._numbers is None:
+            self._numbers = counter(self.session, TICKET_NUMBERS)
+            self._last = self._numbers.value
+        self._last += 1
+        return self._last
+
     def _link(self, finding: FindingRow, ticket: Ticket, *, opener: bool) -> None:
         link = TicketFinding(
             finding=finding.id,
@@ -257,7 +290,11 @@ class Desk:
             added=self.now,
         )
         _copy(link, finding)
-        self.session.merge(link)
+        if finding.id in self._batch and finding.id not in self._links:
+            self.session.add(link)
+            self._links[finding.id] = link
+        else:
+            self._links[finding.id] = self.session.merge(link)
         self.session.flush()
         self._touch(ticket)
 
@@ -296,7 +333,7 @@ class Desk:
         link.gone = True
         ticket = self._ticket(link.ticket)
         self._touch(ticket)
-        kept = self.session.get(TicketFinding, survivor.id)
+        kept = self._link_of(survivor.id)
         main = self._ticket(kept.ticket) if kept else None
         if main is None or (main.closed is not None and ticket.closed is None):
             # the survivor opened none, or its ticket is closed: this one goes on with the episode
@@ -311,7 +348,9 @@ class Desk:
             self._alone.discard(main.id)
 
     def _ticket_of(self, finding: FindingRow) -> Ticket:
-        return self._ticket(self.session.get_one(TicketFinding, finding.id).ticket)
+        link = self._link_of(finding.id)
+        assert link is not None
+        return self._ticket(link.ticket)
 
     def _holds_more(self, ticket: Ticket) -> bool:
         """Whether it holds another living finding."""
@@ -321,8 +360,10 @@ class Desk:
         )
         return self.session.scalar(query.limit(1)) is not None
 
-    def _record(self, ticket: Ticket, what: str, detail: dict[str, Any]) -> None:
-        record(self.session, ticket, what, by=SYSTEM.name, at=self.now, detail=detail)
+    def _record(
+        self, ticket: Ticket, what: str, detail: dict[str, Any], *, first: bool = False
+    ) -> None:
+        record(self.session, ticket, what, by=SYSTEM.name, at=self.now, detail=detail, first=first)
 
 
 def _copy(link: TicketFinding, finding: FindingRow) -> None:

@@ -8,6 +8,7 @@ becomes stale by it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy.orm import Session
 from pipeline.model.detections import Level
 from pipeline.model.scope import SYSTEM
 from pipeline.state.tables.detection import FindingRow
-from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory
+from pipeline.state.tables.tickets import RulePrecision, Ticket, TicketFinding, TicketHistory
 from pipeline.tickets.assets import place
 from pipeline.tickets.clocks import follow
 from pipeline.tickets.history import record
@@ -26,11 +27,15 @@ from pipeline.tickets.priority import of_ticket
 STORM = "storm"
 
 
-def begin(session: Session, ticket: Ticket, *, now: datetime) -> None:
-    """What a ticket needs that has just been opened with the figures of its one finding."""
+def begin(
+    session: Session, ticket: Ticket, *, now: datetime,
+    verdicts: Mapping[str, RulePrecision] | None = None,
+) -> None:  # fmt: skip
+    """What a ticket needs that has just been opened with the figures of its one finding. `verdicts` are those of its
+    rule, where they were read before."""
     place(session, ticket)
-    ticket.priority = of_ticket(session, ticket).points
-    follow(session, ticket, now=now)
+    ticket.priority = of_ticket(session, ticket, verdicts).points
+    follow(session, ticket, now=now, first=True)
 
 
 def refresh(

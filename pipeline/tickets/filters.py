@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
+from pipeline.model.fold import fold_letters
 from pipeline.model.scope import Scope
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketTag
@@ -23,7 +24,8 @@ from pipeline.tickets.entities import entity_key
 class Filters(msgspec.Struct, frozen=True, kw_only=True):
     """What of the queue is wanted; empty means any. `status` may be `open` (anything but closed).
 
-    `owner` is an actor's name, or `-` for tickets that nobody has. `words` are sought in title and entity.
+    `owner` is an actor's name, or `-` for tickets that nobody has. `words` are sought in title and entity, whatever
+    their case and marks.
     `alert` is `warned` or `breached`: of its most pressing clock.
     """
 
@@ -86,14 +88,8 @@ def _of_content(filters: Filters) -> list[sa.ColumnElement[bool]]:
         where.append(sa.or_(Ticket.entity_key == key, Ticket.entity == filters.entity))
     if filters.tag:
         where.append(sa.exists().where(TicketTag.ticket == Ticket.id, TicketTag.tag == filters.tag))
-    where += [
-        sa.or_(
-            Ticket.title.icontains(word, autoescape=True),
-            Ticket.entity.icontains(word, autoescape=True),
-        )
-        for word in filters.words.split()
-    ]
-    return where
+    words = fold_letters(filters.words).split()
+    return where + [Ticket.sought.contains(word, autoescape=True) for word in words]
 
 
 def _one_of(value: str, known: Sequence[str]) -> str:

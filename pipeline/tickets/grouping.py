@@ -52,7 +52,7 @@ def tickets_once(state: State, *, now: datetime, policy: Policy = DEFAULT_POLICY
         )
         if not findings:
             return None
-        desk = Desk(session, now, policy)
+        desk = Desk(session, now, policy, findings)
         for finding in findings:
             desk.take(finding)
             step("tickets.taken")

@@ -31,13 +31,16 @@ def record(
     detail: dict[str, Any] | None = None,
     tell: bool = True,
     origin: str = "",
+    first: bool = False,
 ) -> None:
-    """Append to the history, and (unless told not to) to the outbox of every mirror but `origin`."""
-    session.flush()
-    last = session.scalar(
-        sa.select(sa.func.max(TicketHistory.place)).where(TicketHistory.ticket == ticket.id)
-    )
-    place = (last or 0) + 1
+    """Append to the history, and (unless told not to) to the outbox of every mirror but `origin`. `first`: the
+    ticket has just been made."""
+    last = 0
+    if not first:
+        session.flush()
+        places = sa.select(sa.func.max(TicketHistory.place))
+        last = session.scalar(places.where(TicketHistory.ticket == ticket.id)) or 0
+    place = last + 1
     session.add(
         TicketHistory(
             ticket=ticket.id, place=place, what=what, by=by, at=at, text=text, detail=detail or {},

@@ -79,14 +79,17 @@ def weigh(severity: str, level: int, hits: int, misses: int, criticality: int = 
     return Priority(points, factors, hits, misses)
 
 
-def of_ticket(session: Session, ticket: Ticket) -> Priority:
-    """As of now. The severest finding's rule is the one that counts."""
-    agency, verdicts = session.get(Agency, ticket.agency), session.get(RulePrecision, ticket.rule)
+def of_ticket(
+    session: Session, ticket: Ticket, known: Mapping[str, RulePrecision] | None = None
+) -> Priority:
+    """As of now. The severest finding's rule is the one that counts; `known` are verdicts that were read before."""
+    agency = session.get(Agency, ticket.agency)
+    found = session.get(RulePrecision, ticket.rule) if known is None else known.get(ticket.rule)
     return weigh(
         ticket.severity,
         agency.level if agency else 0,
-        verdicts.hits if verdicts else 0,
-        verdicts.misses if verdicts else 0,
+        found.hits if found else 0,
+        found.misses if found else 0,
         ticket.criticality,
     )
 

@@ -7,11 +7,12 @@ from datetime import timedelta
 
 import pytest
 from support.detecting import MemoryStore, event, hash_of
+from support.findings import Given, group, put, take
 from support.people import AUDITOR, analyst, officer
 
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import NotFoundError, UsageError
-from pipeline.model.scope import Actor
+from pipeline.model.scope import OPERATOR, Actor
 from pipeline.state.state import State
 from pipeline.state.tables.rules import RuleRevision
 from pipeline.tickets.deeds import Request
@@ -127,3 +128,14 @@ def test_a_broken_page_key_and_size_are_refused(state: State) -> None:
         list_tickets(state, analyst(), after="x'; --")
     with pytest.raises(UsageError, match="a page has a size"):
         list_tickets(state, analyst(), limit=0)
+
+
+def test_words_are_found_whatever_their_case_and_marks(state: State) -> None:
+    take(state, [Given("f1", rule="Đăng nhập thất bại", entity="Máy-KẾ-TOÁN")])
+    for words in ("dang nhap", "ĐĂNG", "ke-toan", "máy-kế", "thất title"):
+        assert len(list_tickets(state, OPERATOR, Filters(words=words)).items) == 1, words
+    for words in ("kế_toán", "%", "dang nhap khac"):
+        assert list_tickets(state, OPERATOR, Filters(words=words)).items == (), words
+    put(state, Given("f1", rule="Đã đổi tên", entity="Máy-KẾ-TOÁN"))
+    group(state)
+    assert [len(list_tickets(state, OPERATOR, Filters(words=w)).items) for w in ("doi ten", "that bai")] == [1, 0]  # fmt: skip

@@ -6,8 +6,9 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ForeignKey, Index, String, Text, UniqueConstraint, text
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, mapped_column, validates
 
+from pipeline.model.fold import fold_letters
 from pipeline.state.base import Base, BigId
 
 
@@ -30,6 +31,7 @@ class Ticket(Base):
             "ix_ticket_open_priority_number",  # the queue: most of its pages are open tickets
             "priority",
             "number",
+            "sought",  # so that words are sought without reading the tickets
             sqlite_where=text("closed IS NULL"),
             postgresql_where=text("closed IS NULL"),
         ),
@@ -61,6 +63,7 @@ class Ticket(Base):
     title: Mapped[str]
     entity: Mapped[str] = mapped_column(default="")
     entity_key: Mapped[str] = mapped_column(String(32), default="")
+    sought: Mapped[str] = mapped_column(default="")  # title and entity, without case and marks
     severity: Mapped[str] = mapped_column(String(16))
     severity_rank: Mapped[int]
     severity_by: Mapped[str] = mapped_column(String(96), default="")
@@ -91,6 +94,18 @@ class Ticket(Base):
     due_what: Mapped[str] = mapped_column(String(32), default="")
     alert: Mapped[str] = mapped_column(String(16), default="")
     revision: Mapped[int] = mapped_column(default=1)
+
+    @validates("title", "entity")
+    def _seek(self, name: str, value: str) -> str:
+        """Whoever names a ticket anew makes it be found anew."""
+        parts = {"title": self.title, "entity": self.entity} | {name: value}
+        self.sought = sought_text(parts["title"] or "", parts["entity"] or "")
+        return value
+
+
+def sought_text(title: str, entity: str) -> str:
+    """The beginnings of both: an index holds them, and PostgreSQL's takes 2,700 bytes."""
+    return f"{fold_letters(title)[:200]}\n{fold_letters(entity)[:200]}"
 
 
 class TicketFinding(Base):

@@ -575,6 +575,7 @@ def upgrade() -> None:
         sa.Column("title", sa.String(), nullable=False),
         sa.Column("entity", sa.String(), nullable=False),
         sa.Column("entity_key", sa.String(length=32), nullable=False),
+        sa.Column("sought", sa.String(), nullable=False),
         sa.Column("severity", sa.String(length=16), nullable=False),
         sa.Column("severity_rank", sa.BigInteger(), nullable=False),
         sa.Column("severity_by", sa.String(length=96), nullable=False),
@@ -622,7 +623,7 @@ def upgrade() -> None:
         )
         batch_op.create_index(
             "ix_ticket_open_priority_number",
-            ["priority", "number"],
+            ["priority", "number", "sought"],
             unique=False,
             sqlite_where=sa.text("closed IS NULL"),
             postgresql_where=sa.text("closed IS NULL"),
