@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import yaml
 
+from collectors.formats.log_format import to_pattern
 from collectors.formats.patterns import check
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.events import ENVELOPE, TIME
@@ -167,6 +168,7 @@ def _words(value: Any) -> frozenset[str]:
 
 def _kind(raw: Mapping[str, Any], dataset: str) -> KindSpec:
     patterns = raw.get("patterns") or ([raw["pattern"]] if "pattern" in raw else [])
+    patterns = [*patterns, *map(to_pattern, raw.get("log_formats", ()))]
     return KindSpec(
         raw["name"],
         raw.get("dataset", dataset),
@@ -238,7 +240,11 @@ def read_spec(path: Path, text: str | None = None) -> ProductSpec:
     faults = list(_schema_faults(document, path))
     if faults:
         raise FaultsError(f"{path.name} does not follow the schema", faults)
-    spec = _spec(document)
+    try:
+        spec = _spec(document)
+    except ValueError as error:
+        fault = UsageError(str(error), where=f"{path}: log_formats", remedy=_REMEDY)
+        raise FaultsError(f"{path.name} cannot be used", [fault]) from None
     faults = list(_protected(path, spec))
     if spec.name != path.stem:
         faults.append(
