@@ -1,6 +1,7 @@
-"""Secrets that were just given out, in memory alone: for who asks again because the answer got lost on its way.
+"""Texts that wait in memory alone: secrets that were just given out, for who asks again because the answer got lost
+on its way; a file whose preview is looked at.
 
-In: a name and a text. Out: the text, for ten minutes. Bounded: past `MOST` the oldest goes. Nothing is written
+In: a name and a text. Out: the text, for ten minutes. Bounded: past `most` the oldest goes. Nothing is written
 anywhere, and a restart forgets all.
 """
 
@@ -18,7 +19,8 @@ MOST: Final = 1_000
 class Fresh:
     """One per process; threads may share it."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
         self._held: OrderedDict[str, tuple[datetime, str]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -26,7 +28,7 @@ class Fresh:
         with self._lock:
             self._forget(now)
             self._held[name] = (now, text)
-            while len(self._held) > MOST:
+            while len(self._held) > self._most:
                 self._held.popitem(last=False)
 
     def get(self, name: str, *, now: datetime) -> str | None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from pipeline.api.body import read_body
 
 MAX_BODY: Final = 65_536
-UPLOADS: Final = re.compile(r"/tickets/[^/]+/comment|/onboarding")
+UPLOADS: Final = re.compile(r"/tickets/[^/]+/comment|/onboarding|/assets/preview")
 """Addresses whose forms may carry files."""
 _FORM: Final = "application/x-www-form-urlencoded"
 POLICY: Final = (

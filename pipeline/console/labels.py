@@ -188,6 +188,11 @@ LIST_KINDS: Final[Mapping[str, str]] = {
     "domain": _("Domains"),
     "text": _("Words"),
 }
+ASSET_KINDS: Final[Mapping[str, str]] = {
+    "address": _("Address"),
+    "host": _("Host"),
+    "user": _("User"),
+}
 SOURCE_STATES: Final[Mapping[str, str]] = {
     "draft": _("Draft"),
     "published": _("Published"),
@@ -316,6 +321,21 @@ ERRORS: Final = (
     _("this is no address"),
     _("too many files at once"),
     _("the file is too large"),
+    _("the assets cannot be read"),
+    _("the asset stands twice"),
+    _("this is not CSV"),
+    _("the header lacks a column"),
+    _("the line has not as many fields as the header"),
+    _("an asset of another agency"),
+    _("no such kind of asset"),
+    _("an asset has a name"),
+    _("a criticality is 1 to 5"),
+    _("this is no address range"),
+    _("a pattern names something"),
+    _("too many assets"),
+    _("the preview is too old"),
+    _("choose the file again, and look at what it does"),
+    _("the file is not text in UTF-8"),
     _("the files are too large"),
     _("the file is empty"),
     _("files of this kind are not taken"),

@@ -30,6 +30,7 @@ from pipeline.console.cookies import (
 )
 from pipeline.console.views import (
     account,
+    assets,
     backtests,
     coverage,
     exceptions,
@@ -124,6 +125,9 @@ PAGES: Final = (
     Page("GET", "/figures.csv", figures.table, "ticket.read"),
     Page("GET", "/search", search.page, "event.search"),
     Page("GET", "/events/{event}", search.event, "event.search"),
+    Page("GET", "/assets", assets.page, "asset.read"),
+    Page("POST", "/assets/preview", assets.preview, "asset.write", files=True),
+    Page("POST", "/assets/import", assets.carry_out, "asset.write"),
     Page("GET", "/sources", sources.list_page, "source.read"),
     Page("GET", "/sources/{source}", sources.source_page, "source.read"),
     Page("POST", "/sources/{source}/keys", source_means.make_key, "source.write"),

@@ -56,6 +56,7 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "standing": labels.STANDINGS,
     "rest": labels.RESTS,
     "list_kind": labels.LIST_KINDS,
+    "asset_kind": labels.ASSET_KINDS,
     "way": labels.WAYS,
     "outcome": source_labels.OUTCOMES,
     "encoding": source_labels.ENCODINGS,

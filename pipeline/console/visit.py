@@ -7,7 +7,7 @@ and nothing else; its `actor` is the only one there is, and use cases demand it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -21,6 +21,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from pipeline.access.limiter import Limiter
 from pipeline.access.permissions import may
 from pipeline.access.sessions import Signed
+from pipeline.api.fresh import Fresh
 from pipeline.console.catalogues import Catalogue
 from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.errors import ForbiddenError, UsageError
@@ -49,6 +50,7 @@ class Console:
     shelf: Shelf
     collect: CollectSettings
     health: HealthSettings
+    previews: Fresh = field(default_factory=lambda: Fresh(most=20))
 
 
 @dataclass(frozen=True)

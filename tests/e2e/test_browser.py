@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_client import Site
-from support.seed import DRAFT, EXCEPTION, FOUND, PASSWORD
+from support.seed import DRAFT, EXCEPTION, FOUND, OWN, PASSWORD
 
 from pipeline.access import links, people
 from pipeline.detect import jobs
@@ -167,6 +168,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/figures",
         "/search?q=nginx",
         "/sources",
+        "/assets",
         "/runs",
         "/runs/r7",
         "/schedules",
@@ -311,4 +313,74 @@ def test_a_job_s_page_follows_its_work_by_itself(
         jobs.finish(site.state, taken, found, now=site.clock.now)
         page.get_by_role("heading", name="Kết quả").wait_for()
         assert page.locator("progress").count() == 0
+        assert complaints == []
+
+
+SAID = {
+    "vi": {
+        "asked": "Trung tâm đang chờ đơn vị trả lời",
+        "preview": "Xem trước: chưa thay đổi gì",
+        "show": "Xem tệp làm gì",
+        "do": "Thực hiện",
+    },
+    "en": {
+        "asked": "The centre waits for your answer",
+        "preview": "Preview: nothing is changed yet",
+        "show": "Show what it does",
+        "do": "Carry it out",
+    },
+}
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_an_officer_answers_a_ticket_that_waits_with_a_file(
+    browser: Browser, site: Site, address: str, tmp_path: Path, language: str
+) -> None:
+    request = Request(actor=OTHER, ticket="1")
+    life.claim(site.state, request, now=site.clock.now)
+    life.wait_for(site.state, request, whom="agency", note="Ai dùng máy?", now=site.clock.now)
+    file = tmp_path / "ca sáng.txt"
+    file.write_text("chị Lan\n", "utf-8")
+    with opened(browser) as (page, complaints):
+        come_in(page, site, address, "binh", language)
+        page.get_by_role("link", name="Mimikatz Command Line").click()
+        page.get_by_text(SAID[language]["asked"]).wait_for()
+        page.get_by_text("Ai dùng máy?").first.wait_for()
+        with_csp = page.evaluate("document.documentElement.lang")
+        assert with_csp == language
+        assert page.locator("form[action$='/claim']").count() == 0
+        page.fill("form[action$='/comment'] textarea", "Chị Lan, ca sáng.")
+        page.set_input_files("form[action$='/comment'] input[type=file]", file)
+        page.locator("form[action$='/comment'] button").last.click()
+        page.get_by_text("ca sáng.txt").first.wait_for()
+        assert page.get_by_text(SAID[language]["asked"]).count() == 0
+        assert complaints == []
+    with opened(browser, bypass_csp=True) as (page, _):
+        life.wait_for(site.state, request, whom="agency", note="Còn gì?", now=site.clock.now)
+        come_in(page, site, address, "binh", language)
+        page.goto(f"{address}/tickets/1")
+        page.get_by_text(SAID[language]["asked"]).wait_for()
+        assert_accessible(page)
+
+
+@pytest.mark.parametrize("language", ["vi", "en"])
+def test_assets_come_from_a_file_after_a_preview(
+    browser: Browser, site: Site, address: str, tmp_path: Path, language: str
+) -> None:
+    file = tmp_path / "tai-san.csv"
+    file.write_text(
+        "kind,pattern,name,system,criticality\nhost,STC-DC01,Máy chủ miền,AD,5\n", "utf-8"
+    )
+    say = SAID[language]
+    with opened(browser, bypass_csp=True) as (page, complaints):
+        come_in(page, site, address, "binh", language)
+        page.goto(f"{address}/assets")
+        page.set_input_files("input[type=file]", file)
+        page.select_option("form[action='/assets/preview'] select", OWN)
+        page.get_by_role("button", name=say["show"]).click()
+        page.get_by_role("heading", name=say["preview"]).wait_for()
+        page.get_by_text("so-tai-chinh host stc-dc01").wait_for()
+        assert_accessible(page)
+        page.get_by_role("button", name=say["do"]).click()
+        page.get_by_role("rowheader", name="Máy chủ miền").wait_for()
         assert complaints == []

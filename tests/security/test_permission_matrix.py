@@ -51,6 +51,8 @@ FIELDS = {
     "/rules/{rule}/switch": {"to": "off", "reason": "lời"},
     "/rules/{rule}/work": {"work": "backfill", "days": "7"},
     "/mirrors/replay": {"mirror": "rt"},
+    "/assets/preview": {},
+    "/assets/import": {"text": "x"},
     "/maintenance": {"ends": "2026-11-25T10:00", "reason": "lời"},
     "/maintenance/{rest}/cancel": {},
     "/sources/{source}/keys": {"days": "30"},
