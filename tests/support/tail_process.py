@@ -14,6 +14,8 @@ from support.collector_process import die_after_store
 from collectors.collect import run_collector
 from pipeline.settings.values import CollectSettings
 
+SETTLE = 0.5
+
 
 def main(root: str, kill_after: str = "0") -> None:
     stop = threading.Event()
@@ -22,7 +24,7 @@ def main(root: str, kill_after: str = "0") -> None:
         die_after_store(int(kill_after))
     settings = CollectSettings(
         node="n1", listeners=(), files=(file_input(Path(root)),), poll_seconds=0.02,
-        settle_seconds=0.5, spool_segment_bytes=100_000,
+        settle_seconds=SETTLE, spool_segment_bytes=100_000,
     )  # fmt: skip
     run_collector(
         settings, directory(), Path(root), stop, ready=lambda _: print("ready", flush=True)
