@@ -32,7 +32,13 @@ class Segment:
 
     first: int
     last: int | None
-    path: Path
+    folder: Path
+    name: str
+
+    @property
+    def path(self) -> Path:
+        """Made when it is asked for: a folder may hold thousands, and is listed often."""
+        return self.folder / self.name
 
 
 def node_folder(root: Path, node: str) -> Path:
@@ -73,7 +79,7 @@ def segments(folder: Path) -> list[Segment]:
         match = _NAME.fullmatch(name)
         if match:
             last = int(match[2]) if match[2] else None
-            found.append(Segment(int(match[1]), last, folder / name))
+            found.append(Segment(int(match[1]), last, folder, name))
     return sorted(found, key=lambda segment: segment.first)
 
 
