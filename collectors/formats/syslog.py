@@ -7,6 +7,7 @@ In: a line, e.g. ::
     2026-11-24T09:00:00.123456+07:00 mail postfix/smtpd[77]: connect from unknown
     <134>1 2026-11-24T09:00:00Z host LEEF:1.0|V|P|1|7|src=…   (RFC 5424 as far as the host)
     <189>date=2026-11-24 time=09:00:00 devname="FG"        (no header but the priority)
+    <189>46: BR1: 000123: *Mar  1 18:48:50.483 UTC: %SYS-5-CONFIG_I: Configured from console
 
 Out: a `Header` and the message. Every part but the message may be missing; then it is None.
 Invariant: what is not certainly a header stays in the message; nothing is cut from the text.
@@ -36,18 +37,22 @@ NO_HEADER: Final = Header()
 
 _MONTH = "(?:Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)"
 _BSD_TIME = rf"{_MONTH} [ \d]?\d(?: \d{{4}})? \d\d:\d\d:\d\d(?:\.\d{{1,6}})?(?: \d{{4}}(?= ))?"
+# Cisco writes the zone behind the time, and before it a counter, its own name and another counter
+_ZONE = r"(?: (?:UTC|GMT|ICT)(?=:))?"
+_COUNTED = r"(?:\d+: (?:([A-Za-z][\w.-]{0,62}): )?(?:\d+: )?)?"
 _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?"
 
 # Oct 11 22:14:15 host program[pid]: message
 _TAG = r"(?!CEF:|LEEF:)([A-Za-z_/(][^\s:\[\]=,\"']{0,127})(?:\[([^\]\s]{1,64})\])?:(?: |(?=\S)|$)"
 _HOST = r"([^\s:=\[\]\"{}|,]{1,255}(?::[0-9A-Fa-f:]+)?)"
 _OLD = re.compile(
-    rf"(?:<(\d{{1,3}})>)?(?:\d+: |1 (?=\d{{4}}-))?[*.]?({_BSD_TIME}|{_ISO_TIME}):?[ \t]{{1,2}}(?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
+    rf"(?:<(\d{{1,3}})>)?(?:1 (?=\d{{4}}-)|{_COUNTED})[*.]?({_BSD_TIME}{_ZONE}|{_ISO_TIME}):?[ \t]{{1,2}}"
+    rf"(?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
     re.ASCII,
 )
 # A log file's own time has a blank, too (OpenVPN, dpkg): without a priority it begins a header only where
 # a host and a program stand behind it.
-_BLANK = re.compile(rf"()({_ISO_TIME}) ([A-Za-z0-9._-]{{1,255}}) {_TAG}()()", re.ASCII)
+_BLANK = re.compile(rf"()()({_ISO_TIME}) ([A-Za-z0-9._-]{{1,255}}) {_TAG}()()", re.ASCII)
 # Real devices that send neither time nor host: <30>dhcpd: DHCPREQUEST …
 _BARE = re.compile(rf"<(\d{{1,3}})>(?:{_TAG})?", re.ASCII)
 
@@ -77,10 +82,11 @@ def split(line: str) -> tuple[Header, str]:
             return _bare(line)
     old = (_BLANK if line[10:11] == " " and line[4:5] == "-" else _OLD).match(line)
     if old is not None:
-        priority, time, host, program, pid, lone, lone_pid = old.groups()
-        return Header(priority or None, time, host, program or lone, pid or lone_pid), line[
-            old.end() :
-        ]
+        priority, origin, time, host, program, pid, lone, lone_pid = old.groups()
+        told = Header(
+            priority or None, time, host or origin or None, program or lone, pid or lone_pid
+        )
+        return told, line[old.end() :]
     return _bare(line) if first == "<" else (NO_HEADER, line)
 
 

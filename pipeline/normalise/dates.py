@@ -48,7 +48,7 @@ _ISO: Final = (
 )
 _BSD: Final = (
     r"(?P<b>[A-Za-z]{3}) +(?P<d>\d{1,2})(?: (?P<Y>\d{4}))? (?P<H>\d\d):(?P<M>\d\d):(?P<S>\d\d)"
-    r"(?:\.(?P<f>\d{1,9}))?(?: (?P<y4>\d{4}))?"
+    r"(?:\.(?P<f>\d{1,9}))?(?: (?P<y4>\d{4}))?(?: (?P<z>UTC|GMT|ICT))?"
 )
 
 
@@ -76,6 +76,8 @@ def compile_format(text: str) -> str:
 def _offset(text: str) -> timezone:
     if text in {"Z", "UTC", "GMT"}:
         return UTC
+    if text == "ICT":  # Indochina Time, as devices in Việt Nam write it
+        return timezone(timedelta(hours=7))
     digits = text[1:].replace(":", "").ljust(4, "0")
     span = timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
     return timezone(-span if text[0] == "-" else span)

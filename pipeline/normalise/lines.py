@@ -62,11 +62,8 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
             messages.append(message)
         lines = messages
     takes_all = product.spec.format["body"] == "any"
-    if headers and takes_all:  # RFC 5424 allows a line that says all in its structured data
-        lines = [
-            header.data if line == "" and header.data else line
-            for header, line in zip(headers, lines, strict=True)
-        ]
+    if headers and (takes_all or product.spec.format["body"] == "key_value"):
+        lines = [_or_data(header, line) for header, line in zip(headers, lines, strict=True)]
     parsed = product.parse(lines, [header.program for header in headers] if headers else None)
     told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
     if headers:
@@ -114,6 +111,13 @@ def _taken_out(
         if found is not None:
             bare[row], carried[row] = found
     return bare, carried
+
+
+def _or_data(header: syslog.Header, line: Any) -> Any:
+    """RFC 5424 allows a line that says all in its structured data (Junos, Check Point)."""
+    if line != "" or not header.data:
+        return line
+    return header.data[1:-1].replace("][", " ")
 
 
 def _keep_headers(

@@ -17,6 +17,7 @@ from collectors.formats.any_line import any_line
 from collectors.formats.auditd import auditd
 from collectors.formats.cef import cef
 from collectors.formats.csv_fields import csv_fields
+from collectors.formats.delimited_pairs import delimited_pairs
 from collectors.formats.json_lines import json_lines
 from collectors.formats.key_value import key_value
 from collectors.formats.leef import leef
@@ -106,7 +107,11 @@ def _body(spec: ProductSpec) -> Parse:
         return Patterns([]).parse
     options = spec.format
     makers: dict[str, Callable[[], Format]] = {
-        "key_value": lambda: key_value(mark=options.get("mark", "")),
+        "key_value": lambda: (
+            delimited_pairs(options["separator"], options.get("equals", "="))
+            if "separator" in options
+            else key_value(mark=options.get("mark", ""))
+        ),
         "json": json_lines,
         "cef": cef,
         "leef": leef,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from collectors.formats.syslog import NO_HEADER, Header, split
 
 
@@ -23,3 +25,23 @@ def test_behind_a_priority_a_time_with_a_blank_begins_a_header() -> None:
         Header("30", "2026-11-25 03:51:40", "vpn1"),
         "ready",
     )
+
+
+TEXT = "%SYS-5-CONFIG_I: Configured from console by vty2 (10.34.195.36)"
+
+
+@pytest.mark.parametrize(
+    ("before", "header"),
+    [
+        ("<189>46: *Mar  1 18:48:50.483 UTC: ", Header("189", "Mar  1 18:48:50.483 UTC")),
+        (
+            "<189>46: BR1: 000123: Nov 24 09:13:05 ICT: ",
+            Header("189", "Nov 24 09:13:05 ICT", "BR1"),
+        ),
+        ("<189>46: BR1: Nov 24 2026 09:13:05: ", Header("189", "Nov 24 2026 09:13:05", "BR1")),
+        ("<189>Nov 24 09:13:05 BR1 ", Header("189", "Nov 24 09:13:05", "BR1")),
+        ("<189>Nov 24 09:13:05 UTC ", Header("189", "Nov 24 09:13:05", "UTC")),
+    ],
+)
+def test_cisco_counts_names_itself_and_tells_the_zone(before: str, header: Header) -> None:
+    assert split(before + TEXT) == (header, TEXT)
