@@ -210,3 +210,77 @@ def test_a_threshold_that_cannot_be_is_refused(
 ) -> None:
     with pytest.raises(UsageError):
         set_limits(state, analyst(), source, {name: text}, now=NOW)
+
+
+def settled(state: State, newest: datetime, at: datetime) -> None:
+    """What the normaliser saw last: the newest event happened at `newest` and came at `at`."""
+    with state.begin() as session:
+        row = session.scalars(sa.select(SourceSeen).where(SourceSeen.node == "normalise")).first()
+        if row is None:
+            row = SourceSeen(source="fw", node="normalise", counters={})
+            session.add(row)
+        row.last_event, row.last_received = newest, at
+
+
+def make_lag(state: State, at: datetime, ill: bool) -> None:
+    settled(state, at - (40 if ill else 0) * MINUTE, at)
+
+
+def make_skew(state: State, at: datetime, ill: bool) -> None:
+    settled(state, at + (10 if ill else 0) * MINUTE, at)
+
+
+def make_failing(state: State, at: datetime, ill: bool) -> None:
+    with state.begin() as session:
+        if session.get(Node, "c") is None:
+            session.add(Node(id="c", kind="collect", created=NOW))
+            session.flush()
+        last = session.scalar(sa.select(sa.func.max(DeadLetterRow.sequence))) or 0
+        session.add_all(
+            DeadLetterRow(
+                node="c", sequence=last + n, source="fw", agency="ward-1", cause="x", message="", received=at
+            )
+            for n in range(1, 91 if ill else 1)
+        )  # fmt: skip
+
+
+def make_resent(state: State, at: datetime, ill: bool) -> None:
+    with state.begin() as session:
+        row = session.scalars(sa.select(SourceSeen).where(SourceSeen.node == "c")).one()
+        row.counters = row.counters | {
+            "repeated": row.counters.get("repeated", 0) + (500 if ill else 0)
+        }
+
+
+def make_volume(state: State, at: datetime, ill: bool) -> None:
+    with state.begin() as session:
+        hour = at.replace(minute=0) - HOUR
+        row = session.get(SourceHour, ("fw", hour)) or SourceHour(source="fw", hour=hour)
+        row.received = 20_000 if ill else 1_000
+        session.add(row)
+
+
+@pytest.mark.parametrize(
+    ("condition", "make"),
+    [("lag", make_lag), ("skew", make_skew), ("failing", make_failing), ("resent", make_resent), ("volume", make_volume)],
+)  # fmt: skip
+def test_each_condition_opens_one_ticket_for_the_agency_and_closes_as_recovered(
+    state: State, source: str, condition: str, make: Any
+) -> None:
+    def at(minute: int, *, ill: bool) -> list[tuple[str, str, str]]:
+        now = NOW + minute * MINUTE
+        with state.begin() as session:
+            row = session.scalars(sa.select(SourceSeen).where(SourceSeen.node == "c")).one()
+            row.counters = row.counters | {"received": row.counters["received"] + 100}
+            row.last_received = now
+        make(state, now, ill)
+        return look(state, minute)
+
+    at(0, ill=False)
+    assert at(61, ill=True) == []  # volume is judged when an hour is whole
+    assert at(66, ill=True) == [(f"health:{condition}", "waiting", "")]
+    later = [at(minute, ill=False) for minute in (190, 200, 250, 260)]
+    assert later[-1] == [(f"health:{condition}", "closed", "recovered")]
+    with state.read() as session:
+        ticket = session.scalars(sa.select(Ticket)).one()
+    assert (ticket.agency, ticket.kind, ticket.entity) == ("ward-1", "health", "fw")
