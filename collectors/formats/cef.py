@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats.parsed import Format, line_by_line
+from collectors.formats.parsed import Format, another, line_by_line
 
 _HEAD: Final = ("version", "vendor", "product", "device_version", "class_id", "name", "severity")
 NAMES: Final = tuple(f"cef.{name}" for name in _HEAD)
@@ -30,12 +30,10 @@ def extension(text: str) -> dict[str, str]:
     """``key=value key=value``, where values may hold spaces: a value ends where the next key begins."""
     keys = [m for m in _KEY.finditer(text) if not _escaped(text, m.end() - 1)]
     fields: dict[str, str] = {}
+    counts: dict[str, int] = {}
     for match, following in zip(keys, [*keys[1:], None], strict=False):
         end = following.start() if following is not None else len(text)
-        name, count = match[1], 1
-        while name in fields:
-            count += 1
-            name = f"{match[1]}#{count}"
+        name = another(match[1], fields, counts) if match[1] in fields else match[1]
         fields[name] = undo(text[match.end() : end].strip())
     return fields
 

@@ -22,7 +22,7 @@ from typing import Final
 
 from collectors.formats.key_value_columns import LEAST, Part
 from collectors.formats.key_value_columns import match as columns_of
-from collectors.formats.parsed import Format, Group, Grouper, Parsed
+from collectors.formats.parsed import Format, Group, Grouper, Parsed, another
 
 _PAIR: Final = re.compile(
     r"([^\s=\"]{1,128})=(?:\"((?:[^\"\\]|\\.)*)\"(?=\s|$)|([^\s]*))|([^\s]+)", re.ASCII | re.DOTALL
@@ -36,17 +36,14 @@ REST: Final = "#rest"
 def pairs(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The slow, right way: names and values of one line, in order."""
     fields: dict[str, str] = {}
+    counts: dict[str, int] = {}
     rest: list[str] = []
     for key, quoted, bare, word in _PAIR.findall(line):
         if word:
             rest.append(word)
             continue
         value = (_ESCAPE.sub(r"\1", quoted) if "\\" in quoted else quoted) or bare
-        name, count = key, 1
-        while name in fields:
-            count += 1
-            name = f"{key}#{count}"
-        fields[name] = value
+        fields[another(key, fields, counts) if key in fields else key] = value
     if rest:
         fields[REST] = " ".join(rest)
     return tuple(fields), tuple(fields.values())

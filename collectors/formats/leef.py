@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from collectors.formats.parsed import Format, line_by_line
+from collectors.formats.parsed import Format, another, line_by_line
 
 NAMES: Final = tuple(
     f"leef.{n}" for n in ("version", "vendor", "product", "device_version", "event_id")
@@ -42,16 +42,13 @@ def parts(line: str) -> dict[str, str] | None:
     elif "\t" not in body and "=" in body and "^" in body:
         delimiter = "^"  # devices that write 1.0 but separate as 2.0 does
     fields = dict(zip(NAMES, heads[:5], strict=True))
+    counts: dict[str, int] = {}
     for pair in body.split(delimiter):
         key, equals, value = pair.partition("=")
         name = key.strip()
         if not equals or not name or len(name) > 128:
             continue
-        unique, count = name, 1
-        while unique in fields:
-            count += 1
-            unique = f"{name}#{count}"
-        fields[unique] = value.strip()
+        fields[another(name, fields, counts) if name in fields else name] = value.strip()
     return fields
 
 

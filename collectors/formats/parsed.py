@@ -8,12 +8,22 @@ or in `dropped`, never in two of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 Value = Any
 """A value of a parsed field: str, int, float, bool, None, list or dict."""
+
+
+def another(name: str, taken: Container[str], counts: dict[str, int]) -> str:
+    """``name#2``, ``name#3`` …: the first that is free. `counts` is the line's own and remembers where to go on: a
+    hostile line repeats one key ten thousand times."""
+    count = counts.get(name, 1) + 1
+    while (unique := f"{name}#{count}") in taken:
+        count += 1
+    counts[name] = count
+    return unique
 
 
 @dataclass(slots=True)

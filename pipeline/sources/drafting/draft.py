@@ -32,6 +32,7 @@ from pipeline.sources.drafting.shapes import Shape, infer
 
 SAMPLES: Final = 8
 _READ: Final = 200  # lines that are looked at
+_LONGEST: Final = 8_000  # characters of one; a longer one is no sample that a person could judge
 _NAME: Final = re.compile(r"[a-z][a-z0-9_]{1,39}")
 _HEAD: Final = """\
 # Drafted from sample lines by `thapcanh product draft`: a proposal. Before it is used, check every field below against
@@ -58,6 +59,7 @@ def draft_product(name: str, lines: Sequence[str], *, now: datetime, title: str 
             "a product's name is small letters, digits and _", got=name, expected="van_thu"
         )
     given = [clean(line).rstrip("\r\n") for line in lines if line.strip(" \t\r\n\0")][:_READ]
+    given = [line for line in given if len(line) <= _LONGEST] or [one[:_LONGEST] for one in given]
     if not given:
         raise UsageError(
             "there is no line in the sample", remedy="give some lines as the device writes them"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import islice
 from typing import Any, Final
 
 import msgspec
@@ -24,6 +25,7 @@ from pipeline.sources.drafting.shapes import Shape
 WHEN: Final = "drafted_when"
 """The raw name that a date and a time in two fields are joined under."""
 _MARKS: Final = re.compile(r"[^a-z0-9]+")
+_WIDEST: Final = 300  # fields that are looked at; further ones are left over
 _MANY: Final = 12  # different words that an enumeration has at the most
 _NUMBERS: Final = frozenset({"long", "duration"})
 _HASHES: Final = ("file.hash.md5", "file.hash.sha1", "file.hash.sha256")
@@ -58,7 +60,7 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
 
 def propose(shape: Shape, received: int) -> Proposed:
     """`received`: microseconds UTC, for dates without a year."""
-    fields = shape.fields
+    fields = dict(islice(shape.fields.items(), _WIDEST))
     taken: set[str] = set()
     found: dict[str, Proposal] = {}
     combine = _joined(fields, found, received)

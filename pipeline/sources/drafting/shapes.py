@@ -22,6 +22,7 @@ from collectors.formats.parsed import values_of
 MOST: Final = 0.9  # of the lines must keep a format
 _DELIMITERS: Final = "\t|;,"
 _LEAST: Final = 4  # fields of a delimited line, or it may be prose
+_WIDEST: Final = 300  # fields of one: more are no table that a person could finish
 _NAME: Final = re.compile(r"[A-Za-z_(][A-Za-z0-9_.() /-]{0,63}")
 _FIELDS: Final = re.compile(r"#Fields:\s*(.+)", re.IGNORECASE)
 
@@ -111,7 +112,11 @@ def _delimited(bodies: Sequence[str], head: dict[str, Any]) -> Shape | None:
         if not counts:
             return None
         count, often = counts.most_common(1)[0]
-        if count >= _LEAST and often >= MOST * len(cut) and (best is None or count > best[0]):
+        if (
+            _LEAST <= count <= _WIDEST
+            and often >= MOST * len(cut)
+            and (best is None or count > best[0])
+        ):
             best = (count, delimiter, [one for one in cut if len(one) == count])
     spaced = next((m[1].split() for one in bodies if (m := _FIELDS.match(one))), None)
     if (

@@ -8,21 +8,24 @@ Unicode already; an uploaded file keeps its bytes, which are read in the encodin
 from __future__ import annotations
 
 import base64
+import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 import msgspec
 
-from collectors.files import open_input
+from collectors.files import InputFile, open_input
 from collectors.formats.text import clean, decode
+from collectors.unpack import DAMAGE, unpacked
 from pipeline.model.errors import DamagedError, LargeError, UsageError
 
 MOST: Final = 200  # records
 LONGEST: Final = 65_536  # bytes of one record
 WHOLE: Final = 1_000_000  # bytes of all records together
 UPLOAD: Final = 8_000_000  # bytes of a file that is looked into
+UNPACKED: Final = 32_000_000  # and of what a packed one becomes
 _UTF8: Final = "utf-8"
 
 
@@ -56,24 +59,60 @@ def from_text(text: str) -> Samples:
 
 
 def from_file(name: str, content: bytes) -> Samples:
-    """The first records of an uploaded file: text, gzip, xz, zstd or EVTX. Raises UsageError for what is none."""
+    """The first records of an uploaded file: text, gzip, xz, zstd or EVTX. Raises UsageError for what is none. What is
+    packed is unpacked up to a limit, whatever it would become."""
     if len(content) > UPLOAD:
         raise LargeError(
             "the sample file is too large", got=f"{len(content):,} B", expected=f"≤ {UPLOAD:,} B"
         )
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / ("sample.evtx" if name.lower().endswith(".evtx") else "sample")
-        path.write_bytes(content)
+        packed = Path(folder) / "packed"
+        packed.write_bytes(content)
+        evtx = re.search(r"\.evtx(\.(gz|xz|zst|zstd))?$", name, re.IGNORECASE)
+        path = Path(folder) / ("sample.evtx" if evtx else "sample")
+        with packed.open("rb") as raw:
+            try:
+                path.write_bytes(_unpacked(unpacked(raw, name[:200])))
+            except (*DAMAGE, OSError) as error:
+                raise UsageError("the sample file is damaged", got=str(error)[:200]) from None
         return from_path(path)
 
 
+def _unpacked(stream: BinaryIO) -> bytes:
+    """As much as there is before the limit, or before the damage."""
+    parts: list[bytes] = []
+    left = UNPACKED
+    while left > 0:
+        try:
+            block = stream.read(min(left, 1 << 20))
+        except (*DAMAGE, OSError):
+            if not parts:
+                raise
+            break
+        if not block:
+            break
+        parts.append(block)
+        left -= len(block)
+    return b"".join(parts)
+
+
 def from_path(path: Path) -> Samples:
-    """The first records of a file on disk."""
+    """The first records of a file on disk; of a damaged one those before the damage."""
+    with open_input(path) as file:
+        return _taken(_until_damage(file))
+
+
+def _until_damage(file: InputFile) -> Iterator[bytes]:
+    found = False
     try:
-        with open_input(path) as file:
-            return _taken(record.body for record in file)
+        for record in file:
+            found = True
+            yield record.body
     except DamagedError as error:
-        raise UsageError("the sample file is damaged", got=error.got, remedy=error.remedy) from None
+        if not found:
+            raise UsageError(
+                "the sample file is damaged", got=error.got, remedy=error.remedy
+            ) from None
 
 
 def _one_document(text: str) -> bool:

@@ -43,7 +43,8 @@ def test_a_packed_file_is_unpacked_and_its_encoding_is_declared() -> None:
         ("a.log", b"", UsageError),
         ("a.log", b"\n\n", UsageError),
         ("a.evtx", b"not one", UsageError),
-        ("a.gz", gzip.compress(b"x" * 9_000)[:40], UsageError),
+        ("a.gz", gzip.compress(b"x" * 9_000)[:12], UsageError),
+        ("a.xz", b"\xfd7zXZ\x00" + b"\0" * 40, UsageError),
         ("a.log", b"x" * (UPLOAD + 1), LargeError),
     ],
 )
@@ -52,6 +53,22 @@ def test_what_holds_nothing_is_refused_in_words(
 ) -> None:
     with pytest.raises(error):
         from_file(name, content)
+
+
+def test_a_packed_file_is_not_unpacked_without_end() -> None:
+    bomb = gzip.compress(b"ElfFile\x00" + bytes(40_000_000), 6)
+    assert len(bomb) < UPLOAD
+    with pytest.raises(UsageError):
+        from_file("bomb.evtx.gz", bomb)
+    lines = from_file("a.gz", gzip.compress(b"a=b\n" * 9_000_000, 6))
+    assert len(lines.bodies) == MOST
+
+
+def test_what_stands_before_the_damage_is_taken() -> None:
+    content = gzip.compress(
+        b"".join(b"line %d %s\n" % (n, bytes([33 + n % 90]) * 40) for n in range(400_000)), 1
+    )
+    assert from_file("a.gz", content[: len(content) // 2]).bodies[0].startswith(b"line 0 ")
 
 
 def test_what_is_kept_comes_back_whatever_its_bytes() -> None:
