@@ -4,9 +4,10 @@ In: a `TicketView` with its documents. Out: one JSON document, the same bytes fo
 
     {"format": "thapcanh.ticket/1", "ticket": {…}, "findings": [{"rule": …, "revision": …, "rule_sha256": …,
      "run": …, "samples": [{"event": …, "original": …, "original_sha256": …, "mapping": …}]}],
-     "runs": […], "files": […], "sha256": …}
+     "rules": […], "runs": […], "files": […], "sha256": …}
 
 `sha256` is of the document without it (sorted keys, no blanks, UTF-8), so that a reader can check it with any tool.
+`rules` are those that correlations read the events by.
 Evidence is not folded or normalised: `original` is the text as the store keeps it.
 """
 
@@ -47,6 +48,7 @@ def evidence(view: TicketView, actor: Actor, *, now: datetime) -> dict[str, Any]
         "clocks": [_plain(clock) for clock in view.clocks],
         "files": [_plain(file) for file in view.files],
         "findings": [_finding(finding, view.documents) for finding in view.findings],
+        "rules": [rule | {"sha256": _sha256(rule["text"])} for rule in view.bases],
         "runs": [_run(run, actor) for run in view.runs],
         "history": [dict(line) | {"at": to_iso(line["at"])} for line in view.history],
     }
@@ -79,6 +81,8 @@ def _sample(sample: Mapping[str, Any], document: Mapping[str, Any] | None) -> di
         "time": to_iso(from_micros(sample["time"])),
         "matched": sample.get("fields") or {},
     }
+    if sample.get("rule"):  # of a correlation: by which of its rules the event was read
+        made["rule"] = sample["rule"]
     made["matched_sha256"] = _sha256(canonical(made["matched"]))
     if document is None:
         return made | {"original": None}

@@ -21,7 +21,7 @@ from pipeline.model.scope import Actor, Scope
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.detection import FindingRow, Run
-from pipeline.state.tables.rules import RuleRevision
+from pipeline.state.tables.rules import RuleRevision, Ruleset
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory, TicketTag
 from pipeline.store.base import Store, TimeRange
 from pipeline.tickets.attachments import AttachmentView, attachments_of
@@ -112,7 +112,8 @@ class FindingView(msgspec.Struct, frozen=True):
 class TicketView(msgspec.Struct, frozen=True):
     """One ticket. `documents` maps the hex id of each sample to its event (absent if deleted or away).
 
-    `findings` are those of one page of `pages`.
+    `findings` are those of one page of `pages`. `bases` are the rules by which their correlations read the events, at the
+    revisions of the runs' rule sets.
     """
 
     ticket: Line
@@ -130,6 +131,7 @@ class TicketView(msgspec.Struct, frozen=True):
     documents: Mapping[str, dict[str, Any]]
     files: tuple[AttachmentView, ...] = ()
     runs: tuple[dict[str, Any], ...] = ()
+    bases: tuple[dict[str, Any], ...] = ()
 
 
 def list_tickets(
@@ -244,6 +246,7 @@ def get_ticket(
             priority=of_ticket(session, ticket),
             files=attachments_of(session, ticket.id),
             runs=_runs(session, {finding.run for finding in findings}),
+            bases=_bases(session, findings),
             documents={},
         )
     ids = list(dict.fromkeys(s["event"] for f in findings for s in f.samples))
@@ -312,6 +315,28 @@ def _runs(session: Session, ids: set[str]) -> tuple[dict[str, Any], ...]:
         }
         for row in rows
     )  # fmt: skip
+
+
+def _bases(session: Session, findings: Sequence[FindingView]) -> tuple[dict[str, Any], ...]:
+    asked = {str(s["rule"]) for f in findings for s in f.samples if s.get("rule")}
+    if not asked:
+        return ()
+    runs = sa.select(Run.ruleset).where(Run.id.in_({finding.run for finding in findings}))
+    members = {
+        member
+        for row in session.scalars(sa.select(Ruleset).where(Ruleset.hash.in_(runs)))
+        for member in row.members
+    }
+    rows = session.scalars(
+        sa.select(RuleRevision)
+        .where(RuleRevision.rule.in_(asked))
+        .order_by(RuleRevision.rule, RuleRevision.revision)
+    )
+    return tuple(
+        {"rule": row.rule, "revision": row.revision, "title": row.title, "text": row.text}
+        for row in rows
+        if row.revision in members
+    )
 
 
 def _key(text: str) -> tuple[int, int]:

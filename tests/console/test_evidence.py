@@ -9,6 +9,7 @@ from support.console_client import Site
 from support.people import analyst
 from support.seed import HOSTILE
 
+from pipeline.state.tables.detection import FindingRow
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Request
 
@@ -69,3 +70,21 @@ def test_a_foreign_ticket_is_no_evidence(site: Site) -> None:
     browser = site.signed("binh")
     assert browser.get("/tickets/3/evidence.json").status_code == 404
     assert browser.get("/tickets/1/evidence.json").status_code == 200
+
+
+def test_of_a_correlation_the_rules_that_read_its_events_are_there_at_their_revisions(
+    site: Site,
+) -> None:
+    with site.state.begin() as session:
+        finding = session.get_one(FindingRow, f"{5:032x}")
+        base = session.get_one(FindingRow, f"{1:032x}").rule
+        finding.samples = [
+            one | {"rule": base, "rule_title": "Mimikatz"} for one in finding.samples
+        ]
+    body = json.loads(site.signed("an").get("/tickets/5/evidence.json").content)
+    (rule,) = body["rules"]
+    assert (rule["rule"], rule["title"]) == (base, "Mimikatz Command Line")
+    assert rule["sha256"] == hashlib.sha256(rule["text"].encode()).hexdigest()
+    assert {sample["rule"] for sample in body["findings"][0]["samples"]} == {base}
+    html = site.signed("an").get("/tickets/5/print").text
+    assert rule["sha256"] in html
