@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from pipeline.model.errors import ServiceAwayError
 from pipeline.rehearsal.expected import tickets
 from pipeline.rehearsal.script import Script
 from pipeline.rehearsal.verdict import differences, seen_tickets
@@ -21,13 +22,20 @@ def wait_for_tickets(
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[str]:
     """The differences that are left when they are gone or the time is up; one line each. `tell` hears how
-    many are left whenever that changes."""
+    many are left whenever that changes. A store that is away is asked again: ServiceAwayError when it is still
+    away in the end."""
     wanted = tickets(script)
     limit, told = time.monotonic() + seconds, 0
     while True:
-        found = differences(seen_tickets(here.state, here.store), wanted)
+        over = time.monotonic() > limit
+        try:
+            found = differences(seen_tickets(here.state, here.store), wanted)
+        except ServiceAwayError:
+            if over or stop.wait(1.0):
+                raise
+            continue
         if found and len(found) != told:
             tell(f"waiting for the script's tickets: {len(found)} differences left")
             told = len(found)
-        if not found or time.monotonic() > limit or stop.wait(1.0):
+        if not found or over or stop.wait(1.0):
             return found
