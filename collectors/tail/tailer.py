@@ -16,8 +16,10 @@ Of a file that was removed or renamed out of the patterns the rest is read as lo
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from collectors.files import HEAD, fingerprint_of
@@ -215,9 +217,15 @@ class Tailer:
         if not (content.packed and entry.ended):
             self._follow(entry)
 
-    def _size_of(self, entry: Entry) -> int:
+    def _size_of(self, entry: Entry) -> float:
+        """How long a copy of it may be: it grows while we look, and may have been emptied since."""
         follower = self._followers.get((entry.device, entry.inode))
-        return follower.seen.size if follower and follower.seen else entry.offset
+        before = follower.seen.size if follower and follower.seen else entry.offset
+        try:
+            after = Path(entry.path).stat().st_size
+        except OSError:
+            return math.inf  # the next look tells what became of it
+        return after if after >= before else math.inf
 
     def _gone(self, key: tuple[int, int], content: contents.Content, head: bytes) -> Entry | None:
         for entry in reversed(self.entries.gone):

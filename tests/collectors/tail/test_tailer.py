@@ -97,6 +97,32 @@ def test_a_file_that_leaves_the_pattern_is_read_to_its_end(tmp_path: Path) -> No
     assert sorted(t.bodies) == bodies(1, 2, 3, 4)
 
 
+@pytest.mark.parametrize("emptied", [False, True])
+def test_a_copy_that_is_made_in_the_middle_of_a_look_is_no_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, emptied: bool
+) -> None:
+    t, look = Tailing(tmp_path), scan._look
+    log, copy = t.logs / "app.log", t.logs / "app.log.1"
+    append(log, lines(1, 2))
+    t.turn()
+    copy.touch()
+
+    def copying(path: str, root: str, troubles: dict[str, str]) -> scan.Found | None:
+        if path == str(copy) and not copy.stat().st_size:  # its log was looked at already
+            append(log, lines(3))
+            copy.write_bytes(log.read_bytes())
+            if emptied:
+                os.truncate(log, 0)
+        return look(path, root, troubles)
+
+    monkeypatch.setattr(scan, "_look", copying)
+    t.turn()
+    os.truncate(log, 0)
+    append(log, lines(4))
+    t.settle()
+    assert sorted(t.bodies) == bodies(1, 2, 3, 4)
+
+
 @pytest.mark.parametrize("seen_between", [False, True])
 def test_a_copy_of_a_file_that_is_emptied_is_read_on_from_where_that_was_left(
     tmp_path: Path, seen_between: bool
