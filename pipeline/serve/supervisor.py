@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from collectors.groups import with_groups
+from collectors.groups import part, roles, with_groups
 from pipeline.model.clock import to_iso, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.alarm_mail import AlarmPost
@@ -147,10 +147,14 @@ class Supervisor:
         except ServiceAwayError as error:
             return [RoleHealth("state", "", str(error), 0, utc_now())]
         grown = time.monotonic() - self._settings.stuck_after
+        collect = self._installation.settings.collect
+        nodes = {role: part(collect, role).node for role in roles(collect)}
         return [
             health
             for health in healths
-            if (child := self._children.get(health.role)) is not None
+            if nodes.get(health.role, health.node)
+            == health.node  # another machine's is not ours to kill
+            and (child := self._children.get(health.role)) is not None
             and child.process is not None
             and child.started < grown  # a pulse from before this start says nothing of it
         ]

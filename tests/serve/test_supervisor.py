@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,7 @@ from pipeline.serve import supervisor
 from pipeline.serve.installation import Installation, open_home
 from pipeline.serve.supervisor import Supervisor
 from pipeline.state.alarms import open_alarms, raise_alarm
-from pipeline.state.tables.operation import Alarm
+from pipeline.state.tables.operation import Alarm, Pulse
 
 CHILD = """
 import pathlib, sys
@@ -56,3 +58,23 @@ def test_a_role_that_cannot_start_has_an_alarm_until_it_runs(
         running.join()
     with here.state.read() as session:
         assert session.scalar(sa.select(sa.func.count()).select_from(Alarm)) == 2
+
+
+def test_a_silent_collector_of_another_machine_is_no_reason_to_kill_ours(tmp_path: Path) -> None:
+    here, now = open_home(tmp_path / "home"), utc_now()
+    old = now - timedelta(hours=1)
+    with here.state.begin() as session:
+        for node, beat in (("collect-1", now), ("another-machine", old)):
+            session.add(
+                Pulse(role="collect", node=node, pid=1, started=old, beat=beat, progress=beat)
+            )
+    code = "import sys; sys.stdin.read()"
+    watched = Supervisor(here, ("collect",), command=lambda _: [sys.executable, "-c", code])
+    child = watched._children["collect"]
+    watched._keep(child)
+    child.started = time.monotonic() - 3600
+    try:
+        assert [(one.node, one.reason) for one in watched._pulses()] == [("collect-1", "")]
+    finally:
+        watched._end()
+    here.close()
