@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import orjson
 
-from collectors.formats.parsed import Format, Group, Grouper, Parsed, Value
+from collectors.formats.parsed import Format, Group, Grouper, Parsed, Value, another
 from collectors.formats.text import clean
 
 MAX_DEPTH: Final = 16
@@ -58,19 +58,15 @@ def flatten(document: dict[str, Value]) -> dict[str, Value]:
     """Nested objects as dotted names. An empty object stays a value."""
     flat: dict[str, Value] = {}
 
-    def put(name: str, value: Value) -> None:
-        unique, count = name, 1
-        while unique in flat:
-            count += 1
-            unique = f"{name}#{count}"
-        flat[unique] = value
+    twice: dict[str, int] = {}
 
     def walk(prefix: str, part: dict[str, Value], depth: int) -> None:
         for key, value in part.items():
             if value.__class__ is dict and value and depth < MAX_DEPTH:
                 walk(f"{prefix}{key}.", value, depth + 1)
             else:
-                put(prefix + key, value)
+                name = prefix + key
+                flat[another(name, flat, twice) if name in flat else name] = value
 
     walk("", document, 1)
     return flat

@@ -29,6 +29,7 @@ _PAIR: Final = re.compile(
 )
 _ESCAPE: Final = re.compile(r"\\([\"\\])")
 _MAX_TEMPLATES: Final = 512
+_MAX_KEYS: Final = 256  # of a template: what has more is no device's usual line
 _MARKED: Final = 512  # characters at the beginning of a line that tell its kind
 REST: Final = "#rest"
 
@@ -67,7 +68,7 @@ def _template(line: str) -> _Template | None:
     for match in _PAIR.finditer(line):
         key, _, bare, word = match.groups()
         gap = line[position : match.start()]
-        if word or key in names or gap.strip(" "):
+        if word or key in names or gap.strip(" ") or len(names) >= _MAX_KEYS:
             return None
         quoted = bare is None
         parts.append(

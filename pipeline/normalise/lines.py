@@ -18,6 +18,7 @@ from pipeline.normalise.plan import Kind
 from pipeline.normalise.product import Product
 
 MAX_DECIDED: Final = 20_000
+MAX_FIELDS: Final = 1_000
 _NO_JSON: Final = frozenset({"patterns", "text", "key_value", "cef", "leef", "csv", "auditd"})
 """Bodies that are no JSON: a document there is a shipper's, with the line in it."""
 _JSON: Final = frozenset({"json", "zeek"})
@@ -33,6 +34,17 @@ class Told:
     failures: dict[int, str] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     notes: dict[int, list[str]] = field(default_factory=dict)
+
+    def bounded(self, group: Group) -> Group:
+        """With the first thousand fields; more are a sender's attack on memory, and stand in the original."""
+        count = len(group.names)
+        if count <= MAX_FIELDS:
+            return group
+        for row in group.rows:
+            self.notes.setdefault(row, []).append(
+                f"{count} fields, of which {MAX_FIELDS} are taken"
+            )
+        return Group(group.names[:MAX_FIELDS], group.rows, group.columns[:MAX_FIELDS], group.kind)
 
 
 def blank(body: bytes) -> bool:
@@ -68,7 +80,7 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
     told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
     if headers:
         _keep_headers(product, parsed, headers, lines, told)
-    for group in parsed.groups:
+    for group in map(told.bounded, parsed.groups):
         if product.spec.format["body"] in {"patterns", "text"}:
             _text_group(product, group, lines, headers, told)
         else:

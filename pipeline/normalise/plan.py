@@ -14,6 +14,7 @@ from pipeline.model.events import ENVELOPE, EXTRA
 from pipeline.normalise.compile import Entry, Types
 
 MAX_PLANS: Final = 20_000
+MAX_NAMES: Final = 300  # of a plan that is remembered
 _OWN: Final = frozenset(ENVELOPE)
 
 
@@ -62,7 +63,9 @@ class Planner:
         if plan is None:
             if len(self._plans) >= MAX_PLANS:  # hostile names
                 self._plans.clear()
-            plan = self._plans[key] = self._make(kind, names, wanted)
+            plan = self._make(kind, names, wanted)
+            if len(names) <= MAX_NAMES:
+                self._plans[key] = plan
         return plan
 
     def _useful(self, slots: Sequence[int], wanted: frozenset[str] | None) -> tuple[int, ...]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -61,6 +63,12 @@ CASES = {
     "outside entity": OUTSIDE,
     "numbers beyond 64 bits": NUMBERS,
     "usurper": USURPER,
+    "user as text and as object": b'{"EventID":1,"user":"an","user":{"name":"binh"},"user.name":"chi","event":"x"}',
+    "commas": b"," * 100_000,
+    "quotes": b'1,"' + b'",""' * 30_000,
+    "quotes and commas": b'"' * 50_001 + b"," * 50_000,
+    "formula": b'=cmd|\'/C calc\'!A0,@SUM(1+1),-2+3,"=HYPERLINK(""http://x"")"',
+    "years out of the calendar": b'{"EventID":1,"@timestamp":"0000-00-00T00:00:00Z","event":{"created":"9999-12-31T23:59:59Z"}}',
     "lone surrogates": SURROGATES,
     **{f"injection by {name}": body for name, body in WRAPPED.items()},
 }
@@ -159,3 +167,64 @@ def test_odd_names_and_values_through_every_format_raise_nothing_and_usurp_nothi
     for table in made.tables.values():
         assert set(table.column(events.AGENCY).to_pylist()) == {"phuong-1"}
         assert set(table.column(events.NODE).to_pylist()) == {"node-1"}
+
+
+MEGABYTES = {
+    "one long value": b'{"a":"' + b"x" * 1_000_000 + b'"}',
+    "one name a hundred thousand times": b"k=v " * 100_000,
+    "a hundred thousand names": b" ".join(b"k%d=v" % n for n in range(100_000)),
+    "names of JSON": b"{" + b",".join(b'"k%d":1' % n for n in range(100_000)) + b"}",
+    "one name by two ways": b'{"a":{"b":1},"a.b":2,"a.b":3}',
+    "CEF": b"CEF:0|v|p|1|7|n|5|" + b"k=v " * 100_000,
+    "LEEF": b"LEEF:1.0|v|p|1|7|" + b"k=v\t" * 100_000,
+    "semicolons": b"a,b,c;" * 100_000,
+}
+
+
+@pytest.mark.parametrize("case", sorted(MEGABYTES))
+def test_a_megabyte_takes_no_more_than_a_few_of_them_and_no_longer_than_a_second_or_two(
+    case: str,
+) -> None:
+    for name in PRODUCTS:
+        began = time.process_time()
+        row, _ = one(name, MEGABYTES[case])
+        assert time.process_time() - began < 5, name
+        assert len(row) < 700
+        assert len(row.get(events.EXTRA) or ()) <= 1_000
+
+
+def test_the_memory_of_a_hostile_megabyte_is_bounded() -> None:
+    tracemalloc.start()
+    for case in ("a hundred thousand names", "names of JSON"):
+        for name in ("generic", "windows", "fortinet_fortigate"):
+            one(name, MEGABYTES[case])
+    kept, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 200_000_000
+    assert kept < 20_000_000
+
+
+def test_a_text_and_an_object_of_one_name_stand_side_by_side_in_one_batch() -> None:
+    bodies = [
+        b'{"user":"an"}',
+        b'{"user":{"name":"binh"}}',
+        b'{"user":["a",{"b":1}]}',
+        b'{"user.name":"chi","user":1}',
+    ]
+    given = [RawRecord(n, "source-1", NOW, body) for n, body in enumerate(bodies, 1)]
+    made = normalise(PRODUCTS["generic"], given, CONTEXT)
+    (table,) = made.tables.values()
+    documents = [event_as_document(table, row) for row in range(4)]
+    assert [document.get("user") for document in documents] == [
+        None,
+        {"name": "binh"},
+        None,
+        {"name": "chi"},
+    ]
+    assert [document.get("generic") for document in documents] == [
+        {"user": "an"}, None, {"user": '["a",{"b":1}]'}, {"user": "1"},
+    ]  # fmt: skip
+    names = table.column_names
+    assert not [
+        a for a in names for b in names if b.startswith(f"{a}.")
+    ]  # no column is the beginning of another

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -44,6 +45,7 @@ def one(product: str, body: bytes, context: Context = CONTEXT) -> dict[str, Any]
     return rows(normalise(PRODUCTS[product], records([body]), context))[0]
 
 
+ROUNDS = int(os.environ.get("FUZZ_ROUNDS", "1"))  # `make fuzz`
 hostile = st.one_of(
     st.binary(max_size=200),
     st.sampled_from(SAMPLES),
@@ -61,7 +63,7 @@ hostile = st.one_of(
 
 
 @pytest.mark.parametrize("name", sorted(PRODUCTS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30 * ROUNDS, deadline=None)
 @given(bodies=st.lists(hostile, max_size=12), cut=st.integers(0, 12))
 def test_any_bytes_give_one_row_each_and_the_same_however_they_are_cut(
     name: str, bodies: list[bytes], cut: int
@@ -75,11 +77,14 @@ def test_any_bytes_give_one_row_each_and_the_same_however_they_are_cut(
         (row for part in parts for row in rows(part)), key=lambda r: r[events.SEQUENCE]
     )
     assert whole.dead == parts[0].dead + parts[1].dead
+    for row in rows(whole):
+        kept = row.get(events.ORIGINAL_BYTES) or row[events.ORIGINAL].encode()
+        assert kept == bodies[row[events.SEQUENCE] - 1]
     for table in whole.tables.values():
         table.validate(full=True)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20 * ROUNDS, deadline=None)
 @given(bodies=st.lists(hostile, min_size=1, max_size=8))
 def test_nothing_that_came_before_changes_a_result(bodies: list[bytes]) -> None:
     for name in ("generic", "windows", "nginx"):
