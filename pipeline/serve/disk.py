@@ -22,6 +22,7 @@ from pipeline.state.tables.operation import Meta
 
 _OURS: Final = "disk: "  # another reason was written by somebody else, who will take it away
 _SAMPLES: Final = "disk"
+FOLDERS: Final = ("lake", "spool")
 _WINDOW: Final = timedelta(days=7)
 _LEAST: Final = timedelta(hours=1)
 _BALLAST: Final = 32 << 20
@@ -85,21 +86,43 @@ def trouble(settings: Settings) -> str:
     return pushed_back(settings.spool)
 
 
-def sample(state: State, seen: Usage, now: datetime) -> None:
-    """Remember how much is used; those of the last days are kept."""
+def sample(
+    state: State, seen: Usage, now: datetime, *, which: str = "lake", share: float = 1.0
+) -> None:
+    """Remember how much of the disk under a folder is used; the samples of the last days are kept, and the
+    newest total with the share that may be filled, for who asks the state alone."""
     at, oldest = _seconds(now), _seconds(now - _WINDOW)
     with state.begin() as session:
-        row = session.get(Meta, _SAMPLES)
+        row = session.get(Meta, _name(which))
         had = row.value["used"] if row else []
         kept = [one for one in had if oldest < one[0] < at]
-        session.merge(Meta(name=_SAMPLES, value={"used": [*kept, [at, seen.used]]}))
+        value = {"used": [*kept, [at, seen.used]], "total": seen.total, "share": share}
+        session.merge(Meta(name=_name(which), value=value))
 
 
-def samples(state: State) -> list[tuple[int, int]]:
+def samples(state: State, which: str = "lake") -> list[tuple[int, int]]:
     """(second, bytes used), the oldest first."""
     with state.read() as session:
-        row = session.get(Meta, _SAMPLES)
+        row = session.get(Meta, _name(which))
         return [(at, used) for at, used in row.value["used"]] if row else []
+
+
+def remembered(state: State) -> dict[str, tuple[Usage, Forecast | None]]:
+    """By folder, as the newest sample has it: what is used, and when it is full at the present rate. The spool is
+    named only where it has a disk of its own."""
+    found = {}
+    for which in FOLDERS:
+        with state.read() as session:
+            row = session.get(Meta, _name(which))
+        if row is not None and "total" in row.value:
+            measured = [(at, used) for at, used in row.value["used"]]
+            seen = Usage(row.value["total"], measured[-1][1])
+            found[which] = (seen, forecast(measured, seen, row.value["share"]))
+    return found
+
+
+def _name(which: str) -> str:
+    return _SAMPLES if which == "lake" else f"{_SAMPLES}:{which}"
 
 
 def forecast(measured: Sequence[tuple[int, int]], seen: Usage, share: float) -> Forecast | None:

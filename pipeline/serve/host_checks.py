@@ -9,7 +9,7 @@ import shutil
 import socket
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -74,8 +74,10 @@ def storage(here: Installation) -> Iterator[Symptom]:
             f"disk of {name}", f"{seen.share:.0%} used, {_size(seen.free)} free",
             fail="free space, add a disk, or lower retention.days" if full else "",
         )  # fmt: skip
-        if name == "lake":
-            yield _growth(here, seen)
+        if measured := disk.samples(here.state, name):
+            yield _growth(here, name, measured, seen)
+        elif name == "lake":
+            yield Symptom("forecast", "ok", _EARLY)
     inodes = os.statvfs(here.settings.home)
     if inodes.f_files:
         left = inodes.f_favail / inodes.f_files
@@ -88,17 +90,24 @@ def storage(here: Installation) -> Iterator[Symptom]:
         yield Symptom("push back", "fail", reason, "free space; receivers refuse until then")
 
 
-def _growth(here: Installation, seen: disk.Usage) -> Symptom:
+_EARLY: Final = "too early to say: it is measured for less than an hour"
+
+
+def _growth(
+    here: Installation, folder: str, measured: Sequence[tuple[int, int]], seen: disk.Usage
+) -> Symptom:
+    """The spool's disk is measured only where it is not the lake's."""
     share = here.settings.retention.disk_share
-    found = disk.forecast(disk.samples(here.state), seen, share)
+    name = "forecast" if folder == "lake" else f"forecast of {folder}"
+    found = disk.forecast(measured, seen, share)
     if found is None:
-        return Symptom("forecast", "ok", "too early to say: it is measured for less than an hour")
+        return Symptom(name, "ok", _EARLY)
     over = f"measured over {found.measured.total_seconds() / 3600:.0f} h"
     if found.days is None:
-        return Symptom("forecast", "ok", f"the disk does not fill, {over}")
+        return Symptom(name, "ok", f"the disk does not fill, {over}")
     remedy = "add a disk, or lower retention.days before then"
     return judged(
-        "forecast",
+        name,
         f"{share:.0%} full in {found.days:.1f} days at {_size(found.per_day)} a day, {over}",
         fail=remedy if found.days < _NOW_DAYS else "",
         warn=remedy if found.days < _SOON_DAYS else "",

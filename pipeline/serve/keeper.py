@@ -100,7 +100,12 @@ class Keeper:
         seen = self._usage(self._here.settings.lake)
         if now >= self._sample_due:
             self._sample_due = now + self._while
-            disk.sample(self._here.state, seen, now)
+            places = self._here.settings
+            share = self._settings.disk_share
+            disk.sample(self._here.state, seen, now, share=share)
+            if places.spool.stat().st_dev != places.lake.stat().st_dev:
+                spool = self._usage(places.spool)
+                disk.sample(self._here.state, spool, now, which="spool", share=share)
         share = (seen.used - self._leaving()) / seen.total if seen.total else 1.0
         if share > self._settings.disk_share:
             self._go_on(seen, now)

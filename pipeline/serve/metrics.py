@@ -17,7 +17,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from pipeline.model.errors import ServiceAwayError
-from pipeline.serve import collecting
+from pipeline.serve import collecting, disk
 from pipeline.state.state import State
 from pipeline.state.tables.detection import Cursor, ScheduleRow
 from pipeline.state.tables.intake import Settlement
@@ -31,7 +31,7 @@ def metrics(state: State, *, now: datetime) -> str:
     """All of them as text."""
     try:
         up = _metric("state_up", "Whether the state answers.", [({}, 1)])
-        lines = [*up, *_read(state, now), *_collecting(state, now)]
+        lines = [*up, *_read(state, now), *_disks(state), *_collecting(state, now)]
     except ServiceAwayError:
         lines = list(_metric("state_up", "Whether the state answers.", [({}, 0)]))
     return "\n".join(lines) + "\n"
@@ -81,6 +81,21 @@ def _read(state: State, now: datetime) -> Iterator[str]:
     yield from _metric(
         "role_waiting", "How much waits for the role.", [(lb, p.waiting) for lb, p in roles]
     )
+
+
+def _disks(state: State) -> Iterator[str]:
+    """As last measured by the role *normalise*, every few minutes."""
+    found = [({"folder": name}, *each) for name, each in disk.remembered(state).items()]
+    yield from _metric(
+        "disk_total_bytes", "What may be filled of the disk.", [(lb, u.total) for lb, u, _ in found]
+    )
+    yield from _metric(
+        "disk_used_bytes", "What is filled of the disk.", [(lb, u.used) for lb, u, _ in found]
+    )
+    yield from _metric(
+        "disk_full_seconds", "Until its share is full at the present rate; none where it does not fill.",
+        [(lb, f.days * 86_400) for lb, _, f in found if f is not None and f.days is not None],
+    )  # fmt: skip
 
 
 def _collecting(state: State, now: datetime) -> Iterator[str]:

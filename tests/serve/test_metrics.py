@@ -10,6 +10,7 @@ import requests
 from pipeline.detect.scheduler import ensure_schedule
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import ServiceAwayError
+from pipeline.serve import disk
 from pipeline.serve.health import health_endpoint
 from pipeline.serve.metrics import metrics
 from pipeline.state.alarms import raise_alarm
@@ -48,6 +49,21 @@ def test_alarms_lag_and_pulses_are_there_as_text_for_prometheus(state: State) ->
         'thapcanh_role_beat_age_seconds{role="detect",node=""} 0',
         'thapcanh_role_progress_age_seconds{role="detect",node=""} 90',
         'thapcanh_role_waiting{role="detect",node=""} 7',
+    ]
+
+
+def test_when_the_disks_are_full_at_the_present_rate_is_told(state: State) -> None:
+    for hour in range(5):  # the lake fills by 10 of 1000 bytes an hour, the spool not at all
+        at = NOW - timedelta(hours=4 - hour)
+        disk.sample(state, disk.Usage(1000, 400 + 10 * hour), at, share=0.9)
+        disk.sample(state, disk.Usage(500, 100), at, which="spool", share=0.9)
+    said = [line for line in metrics(state, now=NOW).splitlines() if "disk_" in line]
+    assert [line for line in said if not line.startswith("#")] == [
+        'thapcanh_disk_total_bytes{folder="lake"} 1000',
+        'thapcanh_disk_total_bytes{folder="spool"} 500',
+        'thapcanh_disk_used_bytes{folder="lake"} 440',
+        'thapcanh_disk_used_bytes{folder="spool"} 100',
+        f'thapcanh_disk_full_seconds{{folder="lake"}} {46 * 3600}',
     ]
 
 

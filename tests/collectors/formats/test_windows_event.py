@@ -40,3 +40,20 @@ def test_forms_mixed_and_broken_lines_end_where_they_belong() -> None:
     }
     assert ids == {0: "1", 1: "2", 6: "3", 7: "4"}
     assert sorted(parsed.failures) == [2, 3, 4]
+
+
+def test_a_whole_number_that_a_shipper_wrote_with_a_point_is_whole_again() -> None:
+    lines = [
+        b'{"EventID": 4625.0, "LogonType": 3.0, "x": 0.5, "y": 1e300}',
+        b'{"winlog": {"event_id": 1.0}}',
+        b'{"Event": {"System": {"EventID": 7.0}}}',
+    ]
+    found = [
+        dict(zip(group.names, row, strict=True))
+        for group in windows_event()(lines).groups
+        for row in zip(*group.columns, strict=True)
+    ]
+    assert sorted(map(repr, (one["event_id"] for one in found))) == ["1", "4625", "7"]
+    (flat,) = [one for one in found if one["event_id"] == 4625]
+    assert repr(flat["data.LogonType"]) == "3"
+    assert (flat["data.x"], flat["data.y"]) == (0.5, 1e300)
