@@ -67,7 +67,7 @@ class Desk:
         agencies = sa.select(Agency).where(Agency.id.in_({one.agency for one in batch}))
         self._held = (session.get(Meta, MIRRORS), *session.scalars(agencies))
         rules = sa.select(RulePrecision).where(RulePrecision.rule.in_({one.rule for one in batch}))
-        self._verdicts = {one.rule: one for one in session.scalars(rules)}
+        self._verdicts = {(one.rule, one.agency): one for one in session.scalars(rules)}
         self._touched: dict[str, Ticket] = {}
         self._alone: set[str] = set()  # opened in this batch, and nothing has come to them since
         self._drills: dict[str, bool] = {}

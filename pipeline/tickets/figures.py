@@ -29,7 +29,7 @@ STORM = "storm"
 
 def begin(
     session: Session, ticket: Ticket, *, now: datetime,
-    verdicts: Mapping[str, RulePrecision] | None = None,
+    verdicts: Mapping[tuple[str, str], RulePrecision] | None = None,
 ) -> None:  # fmt: skip
     """What a ticket needs that has just been opened with the figures of its one finding. `verdicts` are those of its
     rule, where they were read before."""

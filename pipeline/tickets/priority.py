@@ -3,11 +3,12 @@
     severity           critical 80 · high 60 · medium 40 · low 20 · informational 0   (by hand, where it was set)
     system level       5: +10 · 4: +7 · 3: +4 · 2: +2 · 1: 0 · not recorded: +3
     asset              5: +10 · 4: +6 · 3: +3 · 2: 0 · 1: -3 · none in the register: 0   (criticality of the entity)
-    precision of rule  -10 … +10: the share of its verdicts that were right, from closed tickets
+    precision of rule  -10 … +10: the share of its verdicts at this agency that were right, from closed tickets
 
 Precision is the mean of a Beta distribution over the rule's verdicts with the prior Beta(2, 2): a rule without
-verdicts counts as one half, two verdicts move it a little, two hundred a lot. Right are true positives with and
-without impact; wrong are false positives (logic, data) and benign ones; the other reasons say nothing.
+verdicts counts as one half, two verdicts move it a little, two hundred a lot. At an agency the prior is what the rule
+has shown at the others, with the same weight: where the agency has no verdicts yet, theirs count. Right are true
+positives with and without impact; wrong are false positives (logic, data) and benign ones; the other reasons say nothing.
 A step of severity is worth twice what any other factor can add.
 """
 
@@ -42,6 +43,9 @@ _CRITICALITY: Final = {0: 0, 1: -3, 2: 0, 3: 3, 4: 6, 5: 10}
 _SWING: Final = 20
 _BASIS: Final = "tickets.priority"
 _CHUNK: Final = 100
+EVERYWHERE: Final = ""
+Place = tuple[str, str]
+"""A rule, and an agency or everywhere."""
 
 
 class Factor(msgspec.Struct, frozen=True):
@@ -54,12 +58,14 @@ class Factor(msgspec.Struct, frozen=True):
 
 
 class Priority(msgspec.Struct, frozen=True):
-    """0 to 100, with what it is made of. `hits` and `misses` are the rule's verdicts."""
+    """0 to 100, with what it is made of. `hits` and `misses` are the rule's verdicts at all agencies, `here` those at
+    the ticket's."""
 
     points: int
     factors: tuple[Factor, ...]
     hits: int = 0
     misses: int = 0
+    here: tuple[int, int] = (0, 0)
 
 
 def precision(hits: int, misses: int) -> float:
@@ -67,8 +73,18 @@ def precision(hits: int, misses: int) -> float:
     return (hits + PRIOR[0]) / (hits + misses + sum(PRIOR))
 
 
-def weigh(severity: str, level: int, hits: int, misses: int, criticality: int = 0) -> Priority:
-    share = precision(hits, misses)
+def precision_at(hits: int, misses: int, here: tuple[int, int]) -> float:
+    """The expected share at an agency with the verdicts `here`, which are among the rule's `hits` and `misses`."""
+    right, wrong = here
+    elsewhere, weight = precision(hits - right, misses - wrong), sum(PRIOR)
+    return (right + weight * elsewhere) / (right + wrong + weight)
+
+
+def weigh(
+    severity: str, level: int, hits: int, misses: int, criticality: int = 0,
+    here: tuple[int, int] = (0, 0),
+) -> Priority:  # fmt: skip
+    share = precision_at(hits, misses, here)
     factors = (
         Factor("severity", severity, 20 * Level(severity).rank),
         Factor("system_level", str(level), _LEVELS.get(level, _LEVELS[0])),
@@ -76,32 +92,36 @@ def weigh(severity: str, level: int, hits: int, misses: int, criticality: int = 
         Factor("precision", str(round(100 * share)), round(_SWING * (share - 0.5))),
     )
     points = min(100, max(0, sum(factor.points for factor in factors)))
-    return Priority(points, factors, hits, misses)
+    return Priority(points, factors, hits, misses, here)
 
 
 def of_ticket(
-    session: Session, ticket: Ticket, known: Mapping[str, RulePrecision] | None = None
+    session: Session, ticket: Ticket, known: Mapping[Place, RulePrecision] | None = None
 ) -> Priority:
     """As of now. The severest finding's rule is the one that counts; `known` are verdicts that were read before."""
     agency = session.get(Agency, ticket.agency)
-    found = session.get(RulePrecision, ticket.rule) if known is None else known.get(ticket.rule)
-    return weigh(
-        ticket.severity,
-        agency.level if agency else 0,
-        found.hits if found else 0,
-        found.misses if found else 0,
-        ticket.criticality,
-    )
+
+    def found(where: str) -> tuple[int, int]:
+        place = (ticket.rule, where)
+        row = session.get(RulePrecision, place) if known is None else known.get(place)
+        return (row.hits, row.misses) if row else (0, 0)
+
+    level = agency.level if agency else 0
+    here = found(ticket.agency)
+    return weigh(ticket.severity, level, *found(EVERYWHERE), ticket.criticality, here)
 
 
-def verdicts(session: Session) -> dict[str, tuple[int, int]]:
-    """Per rule (right, wrong), of all closed tickets that are no drill's: a ticket speaks for each of its
-    rules."""
+def verdicts(session: Session) -> dict[Place, tuple[int, int]]:
+    """Per rule, at each agency and everywhere, (right, wrong), of all closed tickets that are no drill's: a ticket
+    speaks for each of its rules."""
     right = sa.case((Ticket.reason.in_(HITS), Ticket.id))
     wrong = sa.case((Ticket.reason.in_(MISSES), Ticket.id))
     rows = session.execute(
         sa.select(
-            TicketFinding.rule, sa.func.count(right.distinct()), sa.func.count(wrong.distinct())
+            TicketFinding.rule,
+            Ticket.agency,
+            sa.func.count(right.distinct()),
+            sa.func.count(wrong.distinct()),
         )
         .join(Ticket, Ticket.id == TicketFinding.ticket)
         .where(
@@ -109,9 +129,14 @@ def verdicts(session: Session) -> dict[str, tuple[int, int]]:
             Ticket.drill.is_(False),
             Ticket.reason.in_((*HITS, *MISSES)),
         )
-        .group_by(TicketFinding.rule)
+        .group_by(TicketFinding.rule, Ticket.agency)
     )
-    return {rule: (hits, misses) for rule, hits, misses in rows}
+    found: dict[Place, tuple[int, int]] = {}
+    for rule, agency, hits, misses in rows:
+        found[rule, agency] = (hits, misses)
+        before = found.get((rule, EVERYWHERE), (0, 0))
+        found[rule, EVERYWHERE] = (before[0] + hits, before[1] + misses)
+    return found
 
 
 def reckon_once(state: State, *, now: datetime) -> int:
@@ -124,16 +149,18 @@ def reckon_once(state: State, *, now: datetime) -> int:
             return 0
         counted = verdicts(session)
         old = {
-            row.rule: (row.hits, row.misses) for row in session.scalars(sa.select(RulePrecision))
+            (row.rule, row.agency): (row.hits, row.misses)
+            for row in session.scalars(sa.select(RulePrecision))
         }
         levels = {one.id: one.level for one in session.execute(sa.select(Agency.id, Agency.level))}
         moved = known is None or known.value.get("assets") != basis["assets"]
         changed = _changed(session, counted, levels, assets=moved)
     with state.begin() as session:
-        for rule in counted.keys() | old.keys():
-            hits, misses = counted.get(rule, (0, 0))
-            if old.get(rule) != (hits, misses):
-                session.merge(RulePrecision(rule=rule, hits=hits, misses=misses, at=now))
+        for rule, agency in counted.keys() | old.keys():
+            hits, misses = counted.get((rule, agency), (0, 0))
+            if old.get((rule, agency)) != (hits, misses):
+                row = RulePrecision(rule=rule, agency=agency, hits=hits, misses=misses, at=now)
+                session.merge(row)
     for start in range(0, len(changed), _CHUNK):
         with state.begin() as session:
             for ticket in session.scalars(
@@ -150,7 +177,7 @@ def reckon_once(state: State, *, now: datetime) -> int:
 
 def _changed(
     session: Session,
-    counted: Mapping[str, tuple[int, int]],
+    counted: Mapping[Place, tuple[int, int]],
     levels: Mapping[str, int],
     *,
     assets: bool,
@@ -168,8 +195,10 @@ def _changed(
         if assets:
             found = book_of(session, row.agency).find(row.entity)
             criticality, name = (found.criticality, found.name) if found else (0, "")
-        verdict = counted.get(row.rule, (0, 0))
-        points = weigh(row.severity, levels.get(row.agency, 0), *verdict, criticality).points
+        verdict = counted.get((row.rule, EVERYWHERE), (0, 0))
+        here = counted.get((row.rule, row.agency), (0, 0))
+        level = levels.get(row.agency, 0)
+        points = weigh(row.severity, level, *verdict, criticality, here).points
         if (row.priority, row.criticality, row.asset) != (points, criticality, name):
             changed.append(row.id)
     return changed

@@ -15,7 +15,7 @@ from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import RulePrecision, Ticket
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Request
-from pipeline.tickets.priority import precision, reckon_once, weigh
+from pipeline.tickets.priority import precision, precision_at, reckon_once, weigh
 from pipeline.tickets.rounds import check_calendar
 
 
@@ -41,6 +41,35 @@ def test_every_factor_is_shown_and_they_add_up(
 ) -> None:
     found = weigh(severity, level, *verdicts)
     assert (found.points, [f.points for f in found.factors]) == (points, parts)
+
+
+def test_a_rule_is_believed_at_an_agency_as_it_was_right_there_and_before_that_as_elsewhere() -> (
+    None
+):
+    assert precision_at(0, 0, (0, 0)) == 0.5
+    assert precision_at(96, 0, (0, 0)) == precision(96, 0)  # what others found
+    assert precision_at(3, 5, (3, 5)) == precision(3, 5)  # it alone has verdicts
+    assert [round(precision_at(96, 20, (0, n)), 2) for n in (0, 4, 20)] == [0.82, 0.42, 0.16]
+    good, bad = (weigh("high", 0, 96, 20, 0, here).points for here in ((20, 0), (0, 20)))
+    assert good > bad
+
+
+def test_verdicts_at_one_agency_move_the_others_less(state: State) -> None:
+    take(state, [Given(f"f{n}", entity=f"pc-{n}") for n in range(5)])
+    take(state, [Given("far", agency="ward-2", entity="pc-9")])
+    for number in (1, 2, 3):
+        request = Request(actor=analyst(), ticket=str(number))
+        life.close(state, request, reason="false_positive_logic", note="x", now=NOW)
+    assert reckon_once(state, now=NOW) == 3
+    now = priorities(state)
+    assert now[4] == now[5] == 63 + round(20 * (precision(0, 3) - 0.5))
+    assert now[6] == now[4]  # it has none of its own: what the others found counts
+    request = Request(actor=analyst(), ticket="6")
+    life.close(state, request, reason="true_positive_impact", note="x", now=NOW)
+    take(state, [Given("far-2", agency="ward-2", entity="pc-10")])
+    reckon_once(state, now=NOW)
+    now = priorities(state)
+    assert now[7] > now[4]
 
 
 def test_no_other_factor_outweighs_a_step_of_severity() -> None:
@@ -74,7 +103,10 @@ def test_verdicts_move_the_open_tickets_of_the_rule_and_drills_count_for_nothing
     assert reckon_once(state, now=NOW) == 0
     with state.read() as session:
         rows = session.scalars(sa.select(RulePrecision)).all()
-    assert [(r.rule, r.hits, r.misses) for r in rows] == [("r1", 0, 2)]
+    assert {(r.rule, r.agency, r.hits, r.misses) for r in rows} == {
+        ("r1", "", 0, 2),
+        ("r1", "ward-1", 0, 2),
+    }
     now = priorities(state)
     assert (now[4], now[5], now[7]) == (64, 64, 67)
     with state.begin() as session:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from starlette.responses import Response
 
 from pipeline.access.agencies import agencies, unknown
@@ -24,6 +24,7 @@ from pipeline.detect.reads.rule_page import about, changes_between, evidence_of
 from pipeline.detect.register import switch
 from pipeline.model.errors import ThapCanhError, UsageError
 from pipeline.state.tables.tickets import RulePrecision
+from pipeline.tickets.priority import EVERYWHERE
 
 SIZE = 100
 PERIOD = timedelta(days=30)
@@ -68,12 +69,17 @@ def _first(found: Standing | None) -> str:
 
 
 def _verdicts(visit: Visit, ids: list[str]) -> dict[str, tuple[int, int]]:
-    """Per rule how often it was right and wrong, over all agencies: for those who may see all of them."""
-    if visit.actor.scope.agencies is not None:
-        return {}
+    """Per rule how often it was right and wrong at the agencies within the reader's reach."""
+    scope = visit.actor.scope.agencies
+    whose = (EVERYWHERE,) if scope is None else sorted(scope)
+    right, wrong = func.sum(RulePrecision.hits), func.sum(RulePrecision.misses)
+    query = (
+        select(RulePrecision.rule, right, wrong)
+        .where(RulePrecision.rule.in_(ids), RulePrecision.agency.in_(whose))
+        .group_by(RulePrecision.rule)
+    )
     with visit.state.read() as session:
-        rows = session.scalars(select(RulePrecision).where(RulePrecision.rule.in_(ids)))
-        return {row.rule: (row.hits, row.misses) for row in rows if row.hits + row.misses}
+        return {rule: (int(r), int(w)) for rule, r, w in session.execute(query) if r + w}
 
 
 def rule_page(visit: Visit) -> Response:

@@ -198,11 +198,13 @@ class TicketClock(Base):
 
 
 class RulePrecision(Base):
-    """Verdicts of closed tickets by rule: `hits` were right, `misses` were not. Drills are left out."""
+    """Verdicts of closed tickets by rule and agency (empty: of all agencies): `hits` were right, `misses` were not.
+    Drills are left out."""
 
     __tablename__ = "rule_precision"
 
     rule: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agency: Mapped[str] = mapped_column(String(64), primary_key=True, default="")
     hits: Mapped[int] = mapped_column(default=0)
     misses: Mapped[int] = mapped_column(default=0)
     at: Mapped[datetime]

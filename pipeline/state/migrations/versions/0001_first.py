@@ -437,10 +437,11 @@ def upgrade() -> None:
     op.create_table(
         "rule_precision",
         sa.Column("rule", sa.String(length=64), nullable=False),
+        sa.Column("agency", sa.String(length=64), nullable=False),
         sa.Column("hits", sa.BigInteger(), nullable=False),
         sa.Column("misses", sa.BigInteger(), nullable=False),
         sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("rule", name=op.f("pk_rule_precision")),
+        sa.PrimaryKeyConstraint("rule", "agency", name=op.f("pk_rule_precision")),
     )
     op.create_table(
         "rule_revision",
