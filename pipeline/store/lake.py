@@ -27,6 +27,7 @@ from pipeline.state.tables.lake import LakeFile, Superseded
 from pipeline.store import (
     lake_compact,
     lake_delete,
+    lake_ids,
     lake_manifest,
     lake_scan,
     lake_verify,
@@ -108,12 +109,9 @@ class Lake:
         self, ids: Sequence[str], *, scope: Scope, when: TimeRange = ALL_TIME
     ) -> list[dict[str, Any]]:
         """See `base.Store`."""
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
         from pipeline.normalise.document import event_as_document
 
-        wanted = pa.array(sorted({bytes.fromhex(one) for one in ids}), pa.binary(16))
+        wanted = sorted({bytes.fromhex(one) for one in ids})
         chosen = sa.select(LakeFile).where(LakeFile.state == _LIVE)
         if when.start is not None:
             chosen = chosen.where(LakeFile.last_time >= when.start)
@@ -128,13 +126,9 @@ class Lake:
                 break
             if not any(map(scope.allows, file.agencies)):
                 continue
-            opened = open_parquet(self._root / file.path)
-            hits = pc.is_in(
-                opened.read([events.ID]).column(0).cast(pa.binary(16)), value_set=wanted
-            )
-            if not pc.any(hits).as_py():
+            table = lake_ids.rows_with(self._root / file.path, wanted)
+            if table is None:
                 continue
-            table = opened.read().filter(hits)
             for row in range(table.num_rows):
                 if scope.allows(table.column(events.AGENCY)[row].as_py()):
                     name = table.column(events.ID)[row].as_py().hex()

@@ -21,7 +21,8 @@ _ROWS = "SELECT * EXCLUDE (file_row_number) FROM read_parquet($1, file_row_numbe
 
 
 @cache
-def _connection() -> Any:
+def connection() -> Any:
+    """Of this process, in memory."""
     import duckdb
 
     # A thread a file: the callers are threads themselves.
@@ -34,7 +35,7 @@ def rows_of(path: Path, numbers: Sequence[int]) -> pa.Table:
 
     # DuckDB takes names that differ in case for the same and renames one: the file's own are put back.
     names = open_parquet(path).schema_arrow.names
-    cursor = _connection().cursor()
+    cursor = connection().cursor()
     try:
         cursor.execute("SET TimeZone = 'UTC'")
         marks = ", ".join(f"${place}" for place in range(2, len(numbers) + 2))

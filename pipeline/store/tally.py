@@ -1,6 +1,7 @@
 """How often each value occurs in a column, an event counted once for each of its different values.
 
-Values are compared as search compares them: text in lower case, numbers as digits, times in ISO form.
+Values are compared as search compares them: text in lower case, long ones by their
+first part, numbers as digits, times in ISO form.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections import Counter
 from typing import Any
 
 from pipeline.model.clock import to_iso
-from pipeline.store.masks import as_text
+from pipeline.store.masks import searched
 
 
 def tally(array: Any, mask: Any) -> Counter[str]:
@@ -37,4 +38,4 @@ def _texts(array: Any) -> Any:
         array = array.dictionary_decode()
     if pa.types.is_timestamp(array.type):
         return pa.array([None if v is None else to_iso(v) for v in array.to_pylist()], pa.string())
-    return pc.utf8_lower(as_text(array))
+    return pc.utf8_lower(searched(array))

@@ -427,3 +427,7 @@ def test_a_long_value_is_searched_in_its_first_8_kb_and_read_whole(store: Search
         ("NOT user.name:*needle", [1]),
     ):
         assert found(store, query) == sequences, query
+    seen = "đầu " + "x" * (8_192 - len("Đầu ".encode()))  # counted as it is searched
+    assert store.top("", "user.name", scope=ALL, when=ALL_TIME) == [("needle", 1), (seen, 1)]
+    ((left, _),) = store.top("", "x.left", scope=ALL, when=ALL_TIME)
+    assert left == pairs[0][1][:8_192]

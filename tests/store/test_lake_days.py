@@ -167,3 +167,27 @@ def test_retention_takes_an_agency_s_file_whole(lake: Lake, state: State) -> Non
     written: list[str] = []
     assert lake.delete_before("a", TOMORROW, now=TOMORROW) == 15
     assert [agencies for _, _, agencies in live(state) if "a" in agencies] == written
+
+
+def test_an_event_is_got_without_reading_what_cannot_hold_it(
+    tmp_path: Path, state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "ROW_GROUP", 10)
+    lake = Lake(tmp_path / "lake", state)
+    lake.append(event_commit([{}] * 50, 1), now=NOW)
+    lake.append(event_commit([{}] * 50, 51), now=NOW)
+    read: list[int] = []
+    import pyarrow.parquet as pq
+
+    really = pq.ParquetFile.read_row_group
+
+    def noted(self: Any, group: int, *more: Any, **other: Any) -> Any:
+        read.append(group)
+        return really(self, group, *more, **other)
+
+    monkeypatch.setattr(pq.ParquetFile, "read_row_group", noted)
+    (got,) = lake.get([event_id(77).hex()], scope=Scope.everything())
+    assert got["thapcanh"]["sequence"] == 77
+    assert len(read) <= 2  # of ten: its own, and perhaps one that the filter takes for it
+    many = [event_id(n).hex() for n in range(1, 101, 9)]
+    assert [one["event"]["id"] for one in lake.get(many, scope=Scope.everything())] == many
