@@ -17,6 +17,7 @@ from pipeline.model import events
 from pipeline.model.clock import to_micros
 from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
+from pipeline.normalise.convert import address
 from pipeline.normalise.document import flat_event
 from pipeline.normalise.ecs import Ecs
 from pipeline.normalise.normaliser import normalise
@@ -56,6 +57,11 @@ def faults(product: Product, event: dict[str, Any]) -> list[str]:
             continue
         if known.many != isinstance(value, list) and not _inside_a_list(name, ecs):
             found.append(f"{name}: {'a list' if known.many else 'one value'} is expected")
+        odd_values = [
+            v for v in (value if isinstance(value, list) else [value]) if not _is(v, known.kind)
+        ]
+        if odd_values:
+            found.append(f"{name}: {odd_values[0]!r} is not of ECS's type {known.kind}")
         if known.allowed:
             odd = set(value if isinstance(value, list) else [value]) - known.allowed
             found += [f"{name}: {word!r} is not allowed by ECS" for word in sorted(odd)]
@@ -67,6 +73,25 @@ def faults(product: Product, event: dict[str, Any]) -> list[str]:
         if categories and word not in allowed:
             found.append(f"event.type: {word!r} does not go with event.category {categories}")
     return found
+
+
+def _is(value: Any, kind: str) -> bool:
+    """Whether a value as JSON has it is of a kind of ECS."""
+    if kind == "long":
+        return isinstance(value, int) and not isinstance(value, bool)
+    if kind == "float":
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind == "boolean":
+        return isinstance(value, bool)
+    if kind == "ip":
+        return isinstance(value, str) and address(value) == value
+    if kind == "date":
+        return (
+            isinstance(value, str)
+            and value[-1:] == "Z"
+            and datetime.fromisoformat(value).tzinfo is not None
+        )
+    return isinstance(value, str)
 
 
 def _inside_a_list(name: str, ecs: Ecs) -> bool:

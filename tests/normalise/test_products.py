@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.normalise.product import load_product
+from pipeline.normalise.product import known_columns, load_product
 from pipeline.normalise.samples import faults, outcome
 from pipeline.settings.places import products_dir
 
@@ -31,3 +31,27 @@ def test_each_sample_keeps_the_law_of_ecs(path: Path) -> None:
 def test_names_of_samples_tell_them_apart(path: Path) -> None:
     names = [sample.name for sample in load_product(path).samples]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("source.port", "22"), ("source.port", True), ("source.ip", "10.0.0.1:22"), ("source.ip", "::FFFF:10.0.0.1"),
+        ("user.name", 7), ("event.kind", "incident"), ("event.category", "web"), ("event.created", "24/11/2026"),
+        ("process.interactive", "true"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_or_list_breaks_the_law(field: str, value: object) -> None:
+    assert faults(load_product(products_dir() / "generic.yml"), {field: value}) != []
+
+
+def test_no_column_of_any_product_is_the_beginning_of_another() -> None:
+    """A store that nests by dots would lose one of the two; leftovers are of a map and cannot clash."""
+    names: set[str] = set(known_columns())
+    for path in PRODUCTS:
+        product = load_product(path)
+        for sample in product.samples:
+            names |= sample.expected.keys() & product.types.ecs.fields.keys()
+        names |= {target for entry in product.planner.entries for target in entry.targets}
+    beginnings = {name[:place] for name in names for place, char in enumerate(name) if char == "."}
+    assert names & beginnings == set()
