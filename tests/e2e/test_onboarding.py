@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from e2e.test_browser import assert_accessible
 from support.serving import free_port, until
 
 from pipeline.access import links, people
@@ -104,7 +105,7 @@ def come_in(page: Page, installation: Installation) -> str:
 def test_an_officer_connects_a_source_and_sees_it_send(
     browser: Browser, installation: Installation, tmp_path: Path
 ) -> None:
-    context = browser.new_context(viewport={"width": 1366, "height": 768})
+    context = browser.new_context(viewport={"width": 1366, "height": 768}, bypass_csp=True)
     page = context.new_page()
     page.set_default_timeout(30_000)
     complaints: list[str] = []
@@ -131,6 +132,10 @@ def test_an_officer_connects_a_source_and_sees_it_send(
 
     key = page.locator("#key").inner_text()
     assert ":" in key
+    assert (
+        page.locator("#key").evaluate("at => at.getBoundingClientRect().height") < 40
+    )  # in one line
+    assert_accessible(page)
     page.get_by_text("Đang chờ những sự kiện đầu tiên").wait_for()
     (tmp_path / "app.log").write_text(SSH.format(at=at, n=1))
     command = page.locator("#snippet").inner_text()
@@ -138,6 +143,7 @@ def test_an_officer_connects_a_source_and_sees_it_send(
     assert done.returncode == 0, done
     page.locator(".verdict.ok").wait_for()
     assert page.locator(".checks > li.ok").count() == 3
+    assert_accessible(page)
     assert "Đọc được toàn bộ 2 sự kiện mới nhất" in page.locator("#live").inner_text()
     page.goto(draft)
     page.get_by_text("Không có").first.wait_for()  # the draft is gone with its samples
