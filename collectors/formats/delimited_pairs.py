@@ -25,6 +25,8 @@ def delimited(line: str, separator: str, equals: str) -> dict[str, str]:
     """The fields of one line, in order."""
     fields: dict[str, str] = {}
     rest: list[str] = []
+    if line.rstrip().endswith("]"):  # what stands before the bracket is a header in no form known
+        line = line[line.find("[") + 1 :]
     for key, quoted, bare, word in _pattern(separator, equals).findall(line.strip("[] ")):
         if word.strip():
             rest.append(word.strip())

@@ -46,7 +46,7 @@ _ISO_TIME = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d{1,9})?(?:Z|[+-]\d\d:?\d
 _TAG = r"(?!CEF:|LEEF:)([A-Za-z_/(][^\s:\[\]=,\"']{0,127})(?:\[([^\]\s]{1,64})\])?:(?: |(?=\S)|$)"
 _HOST = r"([^\s:=\[\]\"{}|,]{1,255}(?::[0-9A-Fa-f:]+)?)"
 _OLD = re.compile(
-    rf"(?:<(\d{{1,3}})>)?(?:1 (?=\d{{4}}-)|{_COUNTED})[*.]?({_BSD_TIME}{_ZONE}|{_ISO_TIME}):?[ \t]{{1,2}}"
+    rf"(?:<(\d{{1,3}})> ?)?(?:1 (?=\d{{4}}-)|{_COUNTED})[*.]?({_BSD_TIME}{_ZONE}|{_ISO_TIME}):?[ \t]{{1,2}}"
     rf"(?:{_HOST} (?:: |{_TAG})?|{_TAG})?",
     re.ASCII,
 )
@@ -58,7 +58,7 @@ _BARE = re.compile(rf"<(\d{{1,3}})>(?:{_TAG})?", re.ASCII)
 
 # <165>1 2003-08-24T05:14:15.000003-07:00 192.0.2.1 myproc 8710 ID47 [a@1 b="c"] It's time
 _NEW = re.compile(
-    r"<(\d{1,3})>\d{1,2} (\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?",
+    r"<(\d{1,3})>\d{1,2} (?!\d{4}-\d\d-\d\d )(\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[(?:[^\"\]]|\"(?:[^\"\\]|\\.)*\")*\])+) ?",
     re.ASCII,
 )
 # <189>date=2026-11-24 …, of devices that send a hundred thousand of them; no program has a `=` in its name
@@ -78,7 +78,8 @@ def split(line: str) -> tuple[Header, str]:
         end = line.find(">", 1, 5)
         if not 2 <= end <= 4:
             return NO_HEADER, line
-        if line[end + 1 : end + 2] not in _BEGINS_TIME:
+        begins = end + 1 + (line[end + 1 : end + 2] == " ")
+        if line[begins : begins + 1] not in _BEGINS_TIME:
             return _bare(line)
     old = (_BLANK if line[10:11] == " " and line[4:5] == "-" else _OLD).match(line)
     if old is not None:

@@ -75,18 +75,21 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
         lines = messages
     takes_all = product.spec.format["body"] == "any"
     if headers and (takes_all or product.spec.format["body"] == "key_value"):
-        lines = [_or_data(header, line) for header, line in zip(headers, lines, strict=True)]
+        mark = "" if takes_all else "="
+        lines = [_or_data(header, line, mark) for header, line in zip(headers, lines, strict=True)]
     parsed = product.parse(lines, [header.program for header in headers] if headers else None)
     told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
     if headers:
         _keep_headers(product, parsed, headers, lines, told)
+    by_header = any(name in syslog.NAMES for name in product.deciding)  # Junos: the message id
     for group in map(told.bounded, parsed.groups):
         if product.spec.format["body"] in {"patterns", "text"}:
             _text_group(product, group, lines, headers, told)
         else:
-            for kind, part in _by_kind(product, group):
+            whole = _with_header(group, headers) if by_header else group
+            for kind, part in _by_kind(product, whole):
                 whole = _with_message(part, headers, lines) if headers and takes_all else part
-                told.groups.append((kind, _with_header(whole, headers)))
+                told.groups.append((kind, whole if by_header else _with_header(whole, headers)))
     return told
 
 
@@ -125,11 +128,13 @@ def _taken_out(
     return bare, carried
 
 
-def _or_data(header: syslog.Header, line: Any) -> Any:
-    """RFC 5424 allows a line that says all in its structured data (Junos, Check Point)."""
-    if line != "" or not header.data:
+def _or_data(header: syslog.Header, line: Any, mark: str) -> Any:
+    """RFC 5424 allows a line that says all in its structured data (Junos, Check Point); where pairs are
+    wanted (`mark`), also if a text without any stands behind it."""
+    if line is None or not header.data or (line and (not mark or mark in line)):
         return line
-    return header.data[1:-1].replace("][", " ")
+    data = header.data[1:-1].replace("][", " ")
+    return f"{data} {line}" if line else data
 
 
 def _keep_headers(

@@ -70,6 +70,27 @@ CASES = {
         (VIRUS, "{Filename|contains: fake, Action: block-ip}", {"a file judged by WildFire"}),
         ("{category: firewall}", "{dst_port: 443, action: allow}", {"a session ends, syslog of a firewall"}),
     ],
+    "cisco_ios": [
+        ("{product: cisco, service: aaa}", "[copy, erase]", {"a command that copies the configuration"}),
+        ("{product: cisco, service: syslog}", "['%SYS-5-CONFIG_I:']", {"configured by a terminal line"}),
+    ],
+    "huawei_usg": [
+        ("{product: huawei, service: bgp}", "{'|all': [':179', BGP_AUTH_FAILED]}", {
+            "a routing neighbour without the right digest"}),
+        ("{category: firewall}", "{dst_port: 3389, action: deny}", {"a policy denies"}),
+    ],
+    "juniper_srx": [
+        ("{product: juniper, service: bgp}", "{'|all': [':179', missing MD5 digest]}", {
+            "a neighbour without a digest, text alone"}),
+        ("{category: firewall}", "{dst_port: 3389}", {"a probe denied"}),
+    ],
+    "sophos_xg": [
+        (PROXY, "{c-uri|contains: /setup.exe, sc-status: 403}", {"a page of a blocked category"}),
+    ],
+    "eset": [
+        (VIRUS, "{Signature|contains: Agent, Filename|contains: Downloads}", {"a virus cleaned"}),
+        (PROXY, "{c-uri|contains: /setup.exe}", {"a page filtered"}),
+    ],
     "squid": [
         (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
         (PROXY, "{c-uri-extension: exe, cs-referrer: null}", {
