@@ -16,7 +16,7 @@ from functools import cache
 from typing import Final
 
 from collectors.formats.key_value import REST
-from collectors.formats.parsed import Format, line_by_line
+from collectors.formats.parsed import Format, another, line_by_line
 
 _ESCAPE: Final = re.compile(r"\\([\"\\=:;,|])")
 
@@ -25,6 +25,7 @@ def delimited(line: str, separator: str, equals: str) -> dict[str, str]:
     """The fields of one line, in order."""
     fields: dict[str, str] = {}
     rest: list[str] = []
+    counts: dict[str, int] = {}
     if line.rstrip().endswith("]"):  # what stands before the bracket is a header in no form known
         line = line[line.find("[") + 1 :]
     for key, quoted, bare, word in _pattern(separator, equals).findall(line.strip("[] ")):
@@ -33,10 +34,7 @@ def delimited(line: str, separator: str, equals: str) -> dict[str, str]:
         if not key:
             continue
         value = quoted or bare.strip()
-        name, count = key, 1
-        while name in fields:
-            count += 1
-            name = f"{key}#{count}"
+        name = another(key, fields, counts) if key in fields else key
         fields[name] = _ESCAPE.sub(r"\1", value) if "\\" in value else value
     if rest:
         fields[REST] = " ".join(rest)
