@@ -27,11 +27,12 @@ from urllib.parse import parse_qs
 import uvicorn
 
 from collectors.formats.text import lines_of, newline_of
-from collectors.receivers import bulk, handshakes, http_body, keys, starts
+from collectors.receivers import bulk, handshakes, http_body, keys, proxy_protocol, starts
 from collectors.receivers.base import Delivery, cannot_listen, tls_context
 from collectors.receivers.directory import SourceIdentity
-from collectors.receivers.http_connection import Doors, protocol_of
+from collectors.receivers.http_connection import Doors, behind_a_proxy, protocol_of
 from collectors.receivers.intake import Intake, now
+from collectors.receivers.proxied import ProxiedServer
 from collectors.spool import Draft, SpoolFullError, SpoolIOError
 from pipeline.model.errors import ForbiddenError, ThapCanhError, UsageError
 from pipeline.settings.values import Listener
@@ -61,6 +62,7 @@ class HttpBulk:
         self.port = listener.port
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._proxied: ProxiedServer | None = None
         self._bodies = 0
 
     @property
@@ -83,13 +85,19 @@ class HttpBulk:
         bound = self._bind()
         self.port = bound.getsockname()[1]
         self._server = _Server(config)
-        self._serving = asyncio.create_task(self._server.serve(sockets=[bound]))
+        proxies = proxy_protocol.networks(self._listener.proxies, f"collect.listeners {self.name}")
+        self._serving = asyncio.create_task(self._server.serve(sockets=[] if proxies else [bound]))
         while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn tells by no event
             await asyncio.sleep(0.005)
+        if proxies:
+            make = behind_a_proxy(config, self._server.server_state)
+            self._proxied = ProxiedServer(bound, proxies, make, tally.note, tls)
 
     async def stop(self, grace: float) -> None:
         if self._server is None or self._serving is None:
             return
+        if self._proxied is not None:
+            self._proxied.close()
         self._server.should_exit = True
         await asyncio.wait({self._serving}, timeout=grace)
         if not self._serving.done():

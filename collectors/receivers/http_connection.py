@@ -13,7 +13,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 import h11
+from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 HEAD_WITHIN: Final = 15.0
 
@@ -30,13 +32,16 @@ class Connection(H11Protocol):
     """uvicorn's protocol, held to the limits of its self.doors."""
 
     doors: ClassVar[Doors]
+    told = ""  # the sender's address, where a proxy said it before the connection began
     _address = ""
     _head: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         peer = transport.get_extra_info("peername")
-        address = peer[0] if peer else ""
+        address = self.told or (peer[0] if peer else "")
         super().connection_made(transport)
+        if self.told:
+            self.client = (self.told, 0)
         if self.doors.open[address] >= self.doors.per_address:
             self.doors.note("connections_refused")
             transport.abort()
@@ -77,3 +82,15 @@ class Connection(H11Protocol):
 def protocol_of(doors: Doors) -> type[H11Protocol]:
     """A class, as uvicorn makes the connections itself."""
     return type("Connection", (Connection,), {"doors": doors})
+
+
+def behind_a_proxy(config: Config, state: ServerState) -> Callable[[str], H11Protocol]:
+    """What makes a connection as uvicorn does, given the address that a proxy said."""
+    kind: Any = config.http_protocol_class
+
+    def make(told: str) -> H11Protocol:
+        made: Connection = kind(config=config, server_state=state, app_state={})
+        made.told = told
+        return made
+
+    return make

@@ -12,8 +12,10 @@ A transport is a `StreamConnection` with its own `feed`, and what else it needs.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
+from ssl import SSLContext
 from typing import ClassVar, Final
 
 from collectors.receivers import certificates, proxy_protocol, starts
@@ -23,8 +25,9 @@ from collectors.receivers.counters import Tally
 from collectors.receivers.directory import SourceIdentity
 from collectors.receivers.framing import FramingError
 from collectors.receivers.intake import Intake, now
+from collectors.receivers.proxied import ProxiedServer
 from collectors.spool import Draft
-from pipeline.model.errors import ServiceAwayError, UsageError
+from pipeline.model.errors import ServiceAwayError
 from pipeline.settings.values import Listener
 
 HIGH_WATER: Final = 4 << 20
@@ -44,7 +47,7 @@ class StreamReceiver:
         self.port = listener.port
         self.proxies: tuple[proxy_protocol.Network, ...] = ()
         self.open: set[StreamConnection] = set()  # those too that are gone and wait for the spool
-        self._server: asyncio.Server | None = None
+        self._server: asyncio.Server | ProxiedServer | None = None
 
     @property
     def name(self) -> str:
@@ -54,13 +57,11 @@ class StreamReceiver:
         tls = tls_context(self._listener)
         where = f"collect.listeners {self.name}"
         self.proxies = proxy_protocol.networks(self._listener.proxies, where)
-        if tls and self.proxies:
-            raise UsageError(
-                "a listener with a certificate takes no proxies", where=where,
-                remedy="let the proxy pass TLS through without the PROXY protocol; certificates say who it is",
-            )  # fmt: skip
         try:
-            self._server = await asyncio.get_running_loop().create_server(
+            if tls and self.proxies:
+                self._listen_behind(self.proxies, tls)
+                return
+            server = await asyncio.get_running_loop().create_server(
                 lambda: type(self).connection(self),
                 self._listener.address,
                 self._listener.port,
@@ -70,7 +71,23 @@ class StreamReceiver:
             )
         except OSError as error:
             raise cannot_listen(self._listener, error) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server, self.port = server, server.sockets[0].getsockname()[1]
+
+    def _listen_behind(self, proxies: tuple[proxy_protocol.Network, ...], tls: SSLContext) -> None:
+        """TLS begins behind the proxy's head."""
+        family = socket.AF_INET6 if ":" in self._listener.address else socket.AF_INET
+        bound = socket.create_server(
+            (self._listener.address, self._listener.port), family=family, backlog=512
+        )
+        self.port = bound.getsockname()[1]
+
+        def make(peer: str) -> StreamConnection:
+            made = type(self).connection(self)
+            made.told = peer
+            return made
+
+        note = self.intake.counters.of(self.name).note
+        self._server = ProxiedServer(bound, proxies, make, note, tls)
 
     async def stop(self, grace: float) -> None:
         if self._server is None:
@@ -105,7 +122,7 @@ class StreamConnection(asyncio.Protocol):
         self.receiver, self.intake = receiver, receiver.intake
         self.transport: asyncio.Transport | None = None
         self.identity: SourceIdentity | None = None
-        self.peer = ""
+        self.peer = self.told = ""  # `told` by a proxy before the connection began
         self.certificate: tuple[str, ...] = ()
         self.session = 0
         self._proxied: bytes | None = None  # the head of the PROXY protocol, as far as it came
@@ -144,8 +161,8 @@ class StreamConnection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         peer = transport.get_extra_info("peername")
-        self.peer = peer[0] if peer else ""
-        if proxy_protocol.is_proxy(self.peer, self.receiver.proxies):
+        self.peer = self.told or (peer[0] if peer else "")
+        if not self.told and proxy_protocol.is_proxy(self.peer, self.receiver.proxies):
             self._proxied = b""
             asyncio.get_running_loop().call_later(_HEAD_WITHIN, self._without_head)
             return

@@ -16,7 +16,7 @@ Level = Literal["informational", "low", "medium", "high", "critical"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listener:
     """One listening socket. `kind` names the receiver; `name` is what address ranges refer to.
-    `proxies` are addresses whose connections begin with the PROXY protocol, version 2 (syslog_tcp, relp).
+    `proxies` are addresses whose connections begin with the PROXY protocol, version 2 (not syslog_udp).
     `group` names the process that it shares with others of that group; without one it is the collector's own."""
 
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from contract.test_receiver_contract import until
 from support import collector as support
+from support.certificates import Authority
 from support.collector import running, spooled, tally
 
 from collectors.receivers.framing import FramingError
@@ -86,6 +88,67 @@ def test_what_is_no_head_is_an_error_and_a_part_of_one_is_waited_for() -> None:
 def test_a_proxy_that_is_no_address_is_a_fault_of_the_settings(tmp_path: Path) -> None:
     with pytest.raises(FaultsError), running(tmp_path, settings("balancer")):
         pass
+
+
+def test_behind_a_proxy_http_counts_the_sender_s_address_and_the_rest_of_the_request_is_whole(
+    tmp_path: Path,
+) -> None:
+    proxied = replace(support.LISTENERS[0], proxies=("127.0.0.50/32",))
+    body = b'{"create":{}}\n{"m":"passed on"}\n'
+    request = (
+        f"POST /_bulk HTTP/1.1\r\nHost: x\r\nAuthorization: ApiKey {support.API_KEY}\r\n"
+        f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+    ).encode() + body
+    with running(tmp_path, CollectSettings(node="n1", listeners=(proxied,))) as collector:
+        for source, sent in (
+            ("127.0.0.50", head("192.0.2.7") + request),
+            ("127.0.0.51", request.replace(b"passed", b"itself")),
+            ("127.0.0.50", request),  # a proxy without its head
+            ("127.0.0.51", head("192.0.2.7") + request),  # who is no proxy
+        ):
+            with socket.create_connection(
+                ("127.0.0.1", collector.ports["http"]), timeout=5, source_address=(source, 0)
+            ) as sock:
+                sock.sendall(sent)
+                _ended(sock)
+        until(lambda: len(spooled(tmp_path)) == 2)
+        until(lambda: tally(collector, "http", "")["notes"] == {"bad_proxy_head": 1})
+    assert [(r.peer, r.body) for r in spooled(tmp_path)] == [
+        ("192.0.2.7", b'{"m":"passed on"}'),
+        ("127.0.0.51", b'{"m":"itself on"}'),
+    ]
+
+
+@pytest.mark.parametrize("name", ["tcp", "relp"])
+def test_tls_begins_behind_the_head_of_a_proxy(tmp_path: Path, name: str) -> None:
+    authority = Authority(tmp_path / "ca")
+    made = authority.issue("localhost")
+    (listener,) = [one for one in support.LISTENERS if one.name == name]
+    listener = replace(
+        listener, certificate=str(made.certificate), key=str(made.key), proxies=("127.0.0.50/32",)
+    )
+    root = tmp_path / "spool"
+    context = ssl.create_default_context(cafile=str(authority.certificate))
+    sent = b"<1>passed on\n" if name == "tcp" else b"1 open 0\n2 syslog 12 <1>passed on\n"
+    with running(root, CollectSettings(node="n1", listeners=(listener,))) as collector:
+        for source, first in (("127.0.0.50", head("127.0.0.12")), ("127.0.0.11", b"")):
+            with socket.create_connection(
+                ("127.0.0.1", collector.ports[name]), timeout=5, source_address=(source, 0)
+            ) as plain:
+                plain.sendall(first)
+                with context.wrap_socket(plain, server_hostname="localhost") as sender:
+                    sender.sendall(sent)
+                    until(lambda upto=1 + (not first): len(spooled(root)) == upto)  # type: ignore[misc]
+        with socket.create_connection(
+            ("127.0.0.1", collector.ports[name]), timeout=5, source_address=("127.0.0.50", 0)
+        ) as plain:
+            plain.sendall(b"\x16\x03\x01" + bytes(20))
+            assert _ended(plain)
+        until(lambda: tally(collector, name, "")["notes"] == {"bad_proxy_head": 1})
+    found = {(r.source, r.peer, r.body.strip()) for r in spooled(root)}
+    assert found == {
+        ("q2-fw", "127.0.0.12", b"<1>passed on"), ("q1-fw", "127.0.0.11", b"<1>passed on")
+    }  # fmt: skip
 
 
 def _ended(sock: socket.socket) -> bool:
