@@ -30,6 +30,7 @@ GOOD: Final = 0.5  # from here on a product is recognised
 CLOSE: Final = 0.12  # candidates no further apart are shown side by side
 _NAMED: Final = 0.4  # of a line's worth: that its message kind is one that the product names
 _LOOKED_AT: Final = 4_096  # characters of a line in which a mark is looked for
+_PARTS: Final = 3  # fields that a pattern takes out of a line to be sure of it
 _TEXT: Final = 0.08  # a line that is kept as text only
 
 
@@ -83,8 +84,10 @@ def recognised(candidates: Sequence[Candidate]) -> str:
 
 def judge(lines: Sequence[str], product: Product) -> Candidate:
     """How far one product understands the lines."""
+    if product.spec.format["body"] == "csv":  # commas alone make no table: an object is none
+        lines = ["" if line.lstrip()[:1] == "{" else line for line in lines]
     try:
-        told = tell(product, list(lines))
+        told = tell(product, [line or None for line in lines])
     except Exception as error:  # noqa: BLE001 - hostile lines: this product does not understand them
         return _nothing(product, lines, f"{type(error).__name__}: {error}"[:200])
     worth, named, read = 0.0, 0, 0
@@ -106,7 +109,8 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
         elif bare:
             worth += (1 - _NAMED if product.spec.kinds else 1) * share * count
         else:
-            worth += (_NAMED + (1 - _NAMED) * (1.0 if text else share)) * count
+            known_parts = min(1.0, len(own) / _PARTS) if text else share
+            worth += (_NAMED + (1 - _NAMED) * known_parts) * count
     judged = max(1, len(lines) - len(told.dropped))
     why = next(iter(told.failures.values()), "")
     return Candidate(

@@ -37,7 +37,14 @@ def test_two_that_read_a_line_alike_stand_side_by_side() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["just some words", '{"a": {"b": 1}, "zone": "x"}', "k1=v1 k2=v2 k3=v3", "a;b;c;d"]
+    "line",
+    [
+        "just some words",
+        '{"a": 1, "b": 2, "c": [3, 4, 5], "d": "x, y, z", "e": {"f": 6, "g": 7}}',
+        '{"a": {"b": 1}, "zone": "x"}',
+        "k1=v1 k2=v2 k3=v3",
+        "a;b;c;d",
+    ],
 )
 def test_what_nobody_knows_is_generic(line: str) -> None:
     candidates = recognise([line], PRODUCTS)
