@@ -1,7 +1,7 @@
 """Free text over a column: which texts hold these folded tokens, exactly as `pipeline.model.fold` has it.
 
-In: an Arrow array of texts and a `Words` leaf. Out: a mask. Plain ASCII, nearly all of a log, is lowered,
-looked through once for the longest token, and only what holds it meets a regular expression. Other text
+In: an Arrow array of texts and a `Words` leaf. Out: a mask. Plain ASCII, nearly all of a log, is looked
+through once for the longest token, and only what holds it is lowered and meets a regular expression. Other text
 meets an expression in which every letter stands for all that fold to it (``tr[aàáảãạâ…]n``). Text with
 characters whose folding depends on their neighbours (Hangul parts, some Indic vowels, rare planes) is
 folded for real. No index, no folded copy.
@@ -41,11 +41,12 @@ def holds(texts: Any, words: Words) -> Mask:
     found = np.zeros(len(texts), dtype=np.bool_)
     plain = _mask(pc.string_is_ascii(texts))
     if all(token.isascii() for token in words.tokens):
-        lowered = pc.ascii_lower(texts)
         longest = max(words.tokens, key=len)  # a plain literal, which RE2 seeks four times as fast
-        rows = np.flatnonzero(_mask(pc.match_substring_regex(lowered, longest)) & plain)
+        likely = pc.match_substring_regex(texts, longest, ignore_case=True)
+        rows = np.flatnonzero(_mask(likely) & plain)
         if len(rows):
-            hits = pc.match_substring_regex(lowered.take(rows), _ascii_regex(words))
+            lowered = pc.ascii_lower(texts.take(rows))
+            hits = pc.match_substring_regex(lowered, _ascii_regex(words))
             found[rows] = _mask(hits)
     rows = np.flatnonzero(~plain & _mask(texts.is_valid()))
     if len(rows):
