@@ -14,6 +14,7 @@ bench: install ## speed of the matcher over a million events (needs ../shared), 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
 	$(BIN)/python tests/bench/bench_match.py
 	$(BIN)/python -m tests.bench.bench_queue
+	$(BIN)/python -m tests.bench.bench_lake
 	$(BIN)/python -m tests.bench.bench_elasticsearch
 	$(BIN)/python -m tests.bench.bench_receivers
 	$(BIN)/python -m tests.bench.bench_normalise
