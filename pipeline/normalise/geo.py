@@ -17,13 +17,14 @@ import csv
 import logging
 import socket
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.model.errors import UsageError
+from pipeline.normalise.networks import Networks, load_networks
 from pipeline.normalise.types import Array
 from pipeline.settings.places import config_dir
 
@@ -138,27 +139,44 @@ class Database(Countries):
         return code.upper() if isinstance(code, str) and len(code) == 2 else None
 
 
-_held: dict[Path, tuple[tuple[int, int], Countries]] = {}  # by file: what it was when it was read
+class Places(Countries):
+    """Countries, and whose networks they are in."""
+
+    def __init__(self, countries: Countries, networks: Networks) -> None:
+        self._countries, self._networks, self.of = countries, networks, countries.of
+
+    def fill(self, columns: Mapping[str, Array], wanted: frozenset[str] | None) -> dict[str, Array]:
+        return self._countries.fill(columns, wanted) | self._networks.fill(columns, wanted)
 
 
-def countries_for(setting: str) -> Countries:
-    """The operator's file, else the table that comes with the program."""
+_held: dict[Path, tuple[tuple[int, int], Any]] = {}  # by file: what it was when it was read
+
+
+def countries_for(setting: str, networks: str = "") -> Countries:
+    """The operator's file, else the table that comes with the program; with `networks`, a database of
+    autonomous systems beside it."""
     path = Path(setting) if setting else config_dir() / "geo" / "countries.csv"
+    countries: Countries = _fresh(path, load_countries, "the table of countries")
+    if not networks:
+        return countries
+    return Places(countries, _fresh(Path(networks), load_networks, "the table of networks"))
+
+
+def _fresh(path: Path, load: Callable[[Path], Any], what: str) -> Any:
+    """What a file says now; the old, while the new cannot be read."""
     held = _held.get(path)
     try:
         told = path.stat()
         stamp = (told.st_mtime_ns, told.st_size)
         if held is None or held[0] != stamp:
-            _held[path] = (stamp, load_countries(path))
+            _held[path] = (stamp, load(path))
     except (OSError, UsageError) as error:
         if held is not None:
-            log.warning("the new table of countries cannot be read", extra={"why": str(error)})
+            log.warning("%s cannot be read anew", what, extra={"why": str(error)})
             return held[1]
         if isinstance(error, UsageError):
             raise
-        raise UsageError(
-            f"the table of countries cannot be read: {error.strerror}", where=str(path)
-        ) from None
+        raise UsageError(f"{what} cannot be read: {error.strerror}", where=str(path)) from None
     return _held[path][1]
 
 

@@ -191,7 +191,7 @@ def settle_node(here: Installation, node: str) -> bool:
         while settle_once(
             reader, here.store, here.state, products, key=here.key, now=utc_now(),
             limit=here.settings.normalise.batch, guard=guard,
-            countries=countries_for(here.settings.normalise.countries),
+            countries=countries_for(here.settings.normalise.countries, here.settings.normalise.networks),
         ):  # fmt: skip
             moved = True
     let_go(here, node)

@@ -78,7 +78,10 @@ def from_spool(here: Installation, damages: Sequence[Damage], *, now: datetime) 
 
 def _events_again(here: Installation, damage: Damage, now: datetime) -> pa.Table | None:
     """The file's rows out of the spool; None where it lets go of some of them already."""
-    products, countries = load_products(), countries_for(here.settings.normalise.countries)
+    products, countries = (
+        load_products(),
+        countries_for(here.settings.normalise.countries, here.settings.normalise.networks),
+    )
     parts = []
     for node, (first, last) in damage.spans.items():
         with SpoolReader(here.settings.spool, node) as reader:

@@ -77,10 +77,11 @@ class Settling:
     def _settle(self, node: str) -> bool:
         if node not in self._readers:
             self._readers[node] = SpoolReader(self._here.settings.spool, node)
+        given = self._here.settings.normalise
         settled = settle_once(
             self._readers[node], self._here.store, self._here.state, self._products,
-            key=self._here.key, now=utc_now(), limit=self._here.settings.normalise.batch,
-            guard=self._guard, countries=countries_for(self._here.settings.normalise.countries),
+            key=self._here.key, now=utc_now(), limit=given.batch,
+            guard=self._guard, countries=countries_for(given.countries, given.networks),
         )  # fmt: skip
         self._heart.beat(progress=settled is not None)
         if settled is None and let_go(self._here, node):

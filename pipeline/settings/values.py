@@ -113,11 +113,13 @@ class StoreSettings:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NormaliseSettings:
     """At most `batch` records or `interval` seconds, whichever comes first. `countries` is the path of a
-    GeoIP file; empty: the small table that comes with the program."""
+    GeoIP file; empty: the small table that comes with the program. `networks` is that of a database of
+    autonomous systems; empty: none."""
 
     batch: int = 20_000
     interval: float = 0.5
     countries: str = ""
+    networks: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

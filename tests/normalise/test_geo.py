@@ -114,3 +114,32 @@ def test_a_replaced_file_is_taken_up_and_a_broken_one_leaves_the_old(tmp_path: P
     file.rename(tmp_path / "other.mmdb")
     with pytest.raises(UsageError, match="cannot be read"):
         countries_for(str(tmp_path / "other.mmdb"))
+
+
+def test_a_database_of_networks_says_whose_an_address_is(tmp_path: Path) -> None:
+    viettel = {"autonomous_system_number": 7552, "autonomous_system_organization": "Viettel Group"}
+    networks = {
+        "198.51.100.0/24": viettel,
+        "203.0.113.0/24": {"autonomous_system_number": 64500},
+        "192.0.2.0/24": "odd",
+    }
+    file = database(tmp_path / "asn.mmdb", networks)
+    table = countries_for("", str(file))
+    assert table.of("198.51.100.7") == "VN"
+    columns = {
+        ADDRESS: pa.array(["198.51.100.7", "203.0.113.9", None, "192.0.2.1", "x"]),
+        "source.as.number": pa.array([1, None, None, None, None]),
+        "destination.ip": pa.array([None, None, None, None, "198.51.100.8"]),
+    }
+    made = {name: column.to_pylist() for name, column in table.fill(columns, None).items()}
+    assert made == {
+        COUNTRY: ["VN", "NL", None, "VN", None],
+        "source.as.number": [1, 64500, None, None, None],
+        "source.as.organization.name": ["Viettel Group", None, None, None, None],
+        "destination.as.number": [None, None, None, None, 7552],
+        "destination.as.organization.name": [None, None, None, None, "Viettel Group"],
+    }
+    assert table.fill(columns, frozenset({"source.as.number"})).keys() == {"source.as.number"}
+    (tmp_path / "none.mmdb").write_bytes(b"no database")
+    with pytest.raises(UsageError, match="networks"):
+        countries_for("", str(tmp_path / "none.mmdb"))
