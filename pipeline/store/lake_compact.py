@@ -26,7 +26,7 @@ from pipeline.store.columns import from_extra
 from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.steps import step
 
-MAX_ROWS: Final = 200_000
+MAX_ROWS: Final = 100_000  # a merge is one turn of the normaliser: seconds, on a busy machine too
 MAX_FILES: Final = 250  # so that the transaction stays short
 MAX_BYTES: Final = 64 << 20  # on disk; some ten times that in memory
 FEW: Final = 1_000  # a file of fewer events costs more for its footer than it saves
