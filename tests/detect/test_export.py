@@ -99,7 +99,8 @@ CASES = [
     ),
     (
         "category: dns", "query: null", 1,
-        "(event.dataset:(bind.query OR unbound.query OR zeek.dns OR suricata.dns)) AND (NOT _exists_:dns.question.name)",
+        ("(event.dataset:(bind.query OR unbound.query OR microsoft_dnsserver.debug OR zeek.dns OR suricata.dns)) "
+        "AND (NOT _exists_:dns.question.name)"),
     ),
 ]  # fmt: skip
 

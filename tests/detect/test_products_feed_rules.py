@@ -91,6 +91,11 @@ CASES = {
         (VIRUS, "{Signature|contains: Agent, Filename|contains: Downloads}", {"a virus cleaned"}),
         (PROXY, "{c-uri|contains: /setup.exe}", {"a page filtered"}),
     ],
+    "fortinet_fortiweb": [
+        (WEB, "{cs-user-agent|contains: sqlmap, cs-method: GET, cs-uri-query|contains: '%27'}", {"an injection stopped"}),
+    ],
+    "kaspersky": [(VIRUS, "{Signature|contains: Agent, Filename|contains: Downloads}", {"a virus found", "it is deleted"})],
+    "trendmicro": [(VIRUS, "{Signature|contains: Eicar, Action: Delete}", {"a virus that Deep Security deleted"})],
     "squid": [
         (PROXY, "{c-useragent|contains: python-requests}", {"combined, a script that finds nothing"}),
         (PROXY, "{c-uri-extension: exe, cs-referrer: null}", {
