@@ -94,6 +94,7 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
     fields: dict[str, bool] = {}
     kinds: dict[str, int] = {}
     text = product.spec.format["body"] in {"patterns", "text", "any"}
+    delimited = product.spec.format["body"] == "csv"  # any line with a few commas fits some columns
     for kind, group in told.groups:
         count = len(group.rows)
         own = _own_fields(group)
@@ -107,7 +108,7 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
         if product.name == GENERIC or (text and bare):
             worth += _TEXT * count
         elif bare:
-            worth += (1 - _NAMED if product.spec.kinds else 1) * share * count
+            worth += (1 - _NAMED if product.spec.kinds or delimited else 1) * share * count
         else:
             known_parts = min(1.0, len(own) / _PARTS) if text else share
             worth += (_NAMED + (1 - _NAMED) * known_parts) * count
