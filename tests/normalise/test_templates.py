@@ -75,7 +75,9 @@ def test_the_time_and_the_host_of_a_header_are_the_event_s(messages: list[Templa
     assert known >= 210
 
 
-RECOGNISED = ("auditd", "linux_auth", "paloalto_panos", "suricata")
+RECOGNISED = (
+    "auditd", "checkpoint", "linux_auth", "mikrotik", "paloalto_panos", "pfsense", "sonicwall", "sophos_xg", "suricata",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("product", RECOGNISED)
