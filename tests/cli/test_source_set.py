@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.cli_words import EVENT
-from support.people import analyst, officer
+from support.people import AUDITOR, officer
 from support.terminal import Terminal
 
 from pipeline.access.log import recent
@@ -87,7 +87,7 @@ def test_what_cannot_be_is_said(wrong: Terminal, words: str, code: int, said: st
 def test_only_who_may_write_the_agency_s_sources_can_set_one(wrong: Terminal) -> None:
     here = open_home(wrong.home)
     try:
-        for actor, error in ((analyst(), ForbiddenError), (officer("binh", "p2"), NotFoundError)):
+        for actor, error in ((AUDITOR, ForbiddenError), (officer("binh", "p2"), NotFoundError)):
             with pytest.raises(error):
                 set_source(
                     here.state, actor, "p1-win", known_products={"windows"}, product="windows",
