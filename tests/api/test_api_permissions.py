@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from httpx import Response
 from support.api_client import V1, Api, Caller, blank
-from support.seed import FOREIGN, OWN, PEOPLE
+from support.seed_cast import FOREIGN, OWN, PEOPLE
 
 from pipeline.access.permissions import PEOPLE_ROLES, TABLE, reach
 from pipeline.model.scope import OPERATOR

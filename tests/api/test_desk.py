@@ -6,7 +6,7 @@ import hashlib
 import json
 
 from support.api_client import V1, Api, Caller
-from support.seed import FOREIGN, OWN
+from support.seed_cast import FOREIGN, OWN
 
 from pipeline.state.tables.tickets import MirrorState, Outbox, Ticket
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 from support.api_client import V1, Api
 from support.console_client import open_site
-from support.seed import FOREIGN
+from support.seed_cast import FOREIGN
 
 NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
 FOLDER = TemporaryDirectory()

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import Message
 from support.api_client import V1, Api, Caller
 from support.people import analyst, officer
-from support.seed import FOREIGN, OWN
+from support.seed_cast import FOREIGN, OWN
 
 from pipeline.access import tokens
 from pipeline.api.routes import stream

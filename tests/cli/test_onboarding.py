@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.seed import OWN
+from support.seed_cast import OWN
 from support.terminal import Terminal
 
 from pipeline.normalise.product import load_product, load_products

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from httpx import Response
 from support.console_client import Browser, Site
-from support.seed import FOREIGN, OWN
+from support.seed_cast import FOREIGN, OWN
 
 from pipeline.model.scope import OPERATOR
 from pipeline.sources.assets import list_assets

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from support.console_client import Site
-from support.seed import FOREIGN, OWN
+from support.seed_cast import FOREIGN, OWN
 
 RULE = "00000001-7c1e-4a5b-9d2f-000000000000"
 

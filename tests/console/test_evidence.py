@@ -7,7 +7,7 @@ import json
 
 from support.console_client import Site
 from support.people import analyst
-from support.seed import HOSTILE
+from support.seed_cast import HOSTILE
 
 from pipeline.state.tables.detection import FindingRow
 from pipeline.tickets import life

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.console_client import Site
-from support.seed import EXCEPTION, FOUND
+from support.seed_cast import EXCEPTION
+from support.seed_detection import FOUND
 
 from pipeline.detect.exceptions import find_exception
 from pipeline.model.clock import to_iso

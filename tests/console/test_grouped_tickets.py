@@ -6,7 +6,7 @@ import re
 
 from support.console_client import Site
 from support.findings import Given, take
-from support.seed import OWN
+from support.seed_cast import OWN
 
 from pipeline.tickets.policy import Policy
 

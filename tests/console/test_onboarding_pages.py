@@ -9,7 +9,7 @@ from html import unescape
 import pytest
 import sqlalchemy as sa
 from support.console_client import Browser, Site
-from support.seed import DRAFT, DRAFT_FOREIGN, FOREIGN, HOSTILE, OWN
+from support.seed_cast import DRAFT, DRAFT_FOREIGN, FOREIGN, HOSTILE, OWN
 
 from pipeline.normalise.product import load_products
 from pipeline.state.tables.register import Source, SourceDraft, SourceKey

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from support.console_client import Browser, Site
-from support.seed import DRILL, STORIES
+from support.seed_cast import DRILL, STORIES
 
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Request

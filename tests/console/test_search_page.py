@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 from support.console_client import Site
-from support.seed import OWN
+from support.seed_cast import OWN
 
 from pipeline.console.bars import bars
 from pipeline.console.spans import PRESETS, Span, span

@@ -7,7 +7,7 @@ import re
 from datetime import timedelta
 
 from support.console_client import Browser, Site
-from support.seed import FOREIGN, OWN
+from support.seed_cast import FOREIGN, OWN
 
 from collectors.receivers.registered import RegisteredDirectory
 from pipeline.model.scope import OPERATOR

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 from support.console_client import Site
-from support.seed import OWN
+from support.seed_cast import OWN
 
 from pipeline.model.scope import Scope
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from support.console_client import Site
-from support.seed import DRAFT, EXCEPTION, FOUND, OWN, PASSWORD
+from support.seed_cast import DRAFT, EXCEPTION, OWN, PASSWORD
+from support.seed_detection import FOUND
 
 from pipeline.access import links, people
 from pipeline.detect import jobs

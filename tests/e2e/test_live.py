@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from support.console_client import Site
 from support.findings import Given, take
-from support.seed import OWN, cookie
+from support.seed import cookie
+from support.seed_cast import OWN
 
 from pipeline.model.scope import Actor, Scope
 from pipeline.tickets import life

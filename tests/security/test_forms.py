@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.console_client import Browser, Site, open_site
-from support.seed import DRAFT, EXCEPTION, PASSWORD
+from support.seed_cast import DRAFT, EXCEPTION, PASSWORD
 
 from pipeline.access import links, log, people
 from pipeline.access.permissions import PEOPLE_ROLES

@@ -7,7 +7,15 @@ import re
 import pytest
 import sqlalchemy as sa
 from support.console_client import Site
-from support.seed import DRAFT, DRAFT_FOREIGN, EXCEPTION, EXCEPTION_FOREIGN, FOREIGN, OWN, PEOPLE
+from support.seed_cast import (
+    DRAFT,
+    DRAFT_FOREIGN,
+    EXCEPTION,
+    EXCEPTION_FOREIGN,
+    FOREIGN,
+    OWN,
+    PEOPLE,
+)
 
 from pipeline.access.permissions import PEOPLE_ROLES, reach
 from pipeline.console.pages import PAGES, PUBLIC, SIGNED, Page
