@@ -47,9 +47,13 @@ class Person:
     created: datetime
 
     def actor(self) -> Actor:
-        everything = not self.agencies and self.role != "officer"
-        scope = Scope.everything() if everything else Scope.of(*self.agencies)
-        return Actor("person", self.id, self.role, scope)
+        return actor(self.id, self.role, self.agencies)
+
+
+def actor(person: str, role: str, agencies: Collection[str]) -> Actor:
+    """What a person of this role may see: `agencies`, or all when there are none, save for an officer."""
+    everything = not agencies and role != "officer"
+    return Actor("person", person, role, Scope.everything() if everything else Scope.of(*agencies))
 
 
 def add(

@@ -9,7 +9,7 @@ many requests a minute, each address so many refused ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol
@@ -117,16 +117,16 @@ def enter(
 Entered = Annotated[Caller, Depends(enter)]
 
 
-def permits(permission: str) -> Callable[[Caller], None]:
+def permits(permission: str) -> Callable[[Caller], Awaitable[None]]:
     """A dependency that lets pass who may do that over any agency at all."""
 
-    def check(caller: Entered) -> None:
+    async def check(caller: Entered) -> None:  # reckons only: no thread for it
         require(caller.actor, permission, None)
 
     return check
 
 
-def seen_revision(
+async def seen_revision(
     if_match: Annotated[
         str | None,
         Header(

@@ -23,6 +23,7 @@ from pipeline.model.errors import ServiceAwayError, UsageError
 from pipeline.state import tables as _tables  # noqa: F401 - registers the tables
 from pipeline.state.base import Base
 from pipeline.state.tables.operation import Counter
+from pipeline.state.turn import Turn
 
 BUSY_TIMEOUT_MS = 15_000
 OLDEST_SQLITE = (3, 51, 3)
@@ -35,6 +36,7 @@ class State:
 
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
+        self._turn = Turn(BUSY_TIMEOUT_MS / 1000)
 
     @classmethod
     def open(cls, url: str) -> State:
@@ -59,8 +61,9 @@ class State:
 
     @contextmanager
     def begin(self) -> Iterator[Session]:
-        """A transaction that writes: commits at the end, rolls back on any exception."""
-        with self._session() as session, session.begin():
+        """A transaction that writes: commits at the end, rolls back on any exception. Threads of this process
+        wait for their turn without a connection; for other processes, within the database."""
+        with self._turn, self._session() as session, session.begin():
             take_turn(session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}))
             yield session
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
+import msgspec
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -198,13 +199,11 @@ DEEDS: Final[dict[str, tuple[str, type[Words], Deed, str]]] = {
 def _attach(name: str, permission: str, words: type[Words], deed: Deed, summary: str) -> None:
     bare = not any(field.is_required() for field in words.model_fields.values())
 
-    def do(
-        caller: Entered, number: Number, seen: Seen, key: Key, response: Response, said: Any = None
-    ) -> Outcome:
+    def do(caller: Entered, number: Number, seen: Seen, key: Key, said: Any = None) -> Response:
         asked = Request(actor=caller.actor, ticket=str(number), revision=seen, key=key)
         done = deed(caller, asked, words() if said is None else said)
-        response.headers["ETag"] = f'"{done.revision}"'
-        return done
+        tag = {"ETag": f'"{done.revision}"'}
+        return Response(msgspec.json.encode(done), media_type="application/json", headers=tag)
 
     # FastAPI reads the body's form from here; a deed that needs no words takes no body, too.
     do.__annotations__["said"] = (words | None) if bare else words
