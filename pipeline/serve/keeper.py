@@ -90,7 +90,7 @@ class Keeper:
             if isinstance(self._here.store, Upkeep):
                 self._here.store.sweep(now)
         elif now >= self._merge_due:
-            # One merge, so that a batch waits a few seconds at the most; at once again while there is more.
+            # One turn of a merge, so that a batch waits a few seconds at the most; at once again while there is more.
             store = self._here.store
             merged = store.compact(now, most=1) if isinstance(store, Upkeep) else 0
             self._merge_due = now if merged else now + _MERGE

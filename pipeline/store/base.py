@@ -154,4 +154,4 @@ class Upkeep(Protocol):
         """Remove files that nobody names any more; how many went."""
 
     def compact(self, now: datetime, *, most: int = 1_000) -> int:
-        """Merge small files, at most so many times; how many went."""
+        """Merge small files, at most so many turns of a few seconds; how many files went, at least 1 while one is under way."""

@@ -70,10 +70,17 @@ def arrange(table: pa.Table) -> pa.Table:
             name = table.column_names[place]
             table = table.set_column(place, name, table.column(place).cast(kind.value_type))
     if pc.count_distinct(table.column(events.AGENCY)).as_py() > 1 or _nodes(table) > 1:
-        order = pc.sort_indices(table, sort_keys=_ORDER)
+        order = in_order(table)
         if not _ascending(order):
             table = table.take(order)
     return table
+
+
+def in_order(table: pa.Table) -> pa.UInt64Array:
+    """The places of the rows by agency, node and sequence."""
+    import pyarrow.compute as pc
+
+    return pc.sort_indices(table, sort_keys=_ORDER)
 
 
 def _ascending(order: pa.UInt64Array) -> bool:
@@ -90,7 +97,9 @@ def _nodes(table: pa.Table) -> int:
     return int(pc.count_distinct(table.column(events.NODE)).as_py())
 
 
-def write_file(root: Path, dataset: str, table: pa.Table) -> Written:
+def write_file(
+    root: Path, dataset: str, table: pa.Table, *, row_group: int | None = None
+) -> Written:
     """Write an arranged table; durable under its final name when this returns."""
     identity = new_id()
     facts = describe(table)
@@ -98,7 +107,7 @@ def write_file(root: Path, dataset: str, table: pa.Table) -> Written:
     make_folder(folder, root)
     path = folder / f"{identity}.parquet"
     with new_file(path) as sink:
-        write_parquet(table, sink)
+        write_parquet(table, sink, row_group or ROW_GROUP)
         step("file.written")
     step("file.renamed")
     return Written(
@@ -143,20 +152,20 @@ def describe(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def write_parquet(table: pa.Table, sink: IO[bytes]) -> None:
+def write_parquet(table: pa.Table, sink: IO[bytes], row_group: int) -> None:
     import pyarrow.parquet as pq
 
     pq.write_table(
         table,
         sink,
-        row_group_size=ROW_GROUP,
+        row_group_size=row_group,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=[name for name in table.column_names if name not in _UNIQUE],
         write_statistics=[
             name for name in table.column_names if name not in (events.ORIGINAL, events.ID)
         ],
-        bloom_filter_options={events.ID: {"ndv": min(table.num_rows, ROW_GROUP), "fpp": 0.01}},
+        bloom_filter_options={events.ID: {"ndv": min(table.num_rows, row_group), "fpp": 0.01}},
     )
 
 

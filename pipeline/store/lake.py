@@ -58,6 +58,7 @@ class Lake:
         self._root, self._state, self._resend_days = root, state, resend_days
         self._known = KnownIds()
         self._loaded = self._deletions = 0
+        self._merger = lake_compact.Merger(root, state)
         self._search = LakeSearch(root, Manifest(state), limits)
 
     def append(self, commit: Commit, *, now: datetime) -> Settled:
@@ -198,15 +199,16 @@ class Lake:
         return []
 
     def compact(self, now: datetime, *, most: int = 1_000) -> int:
-        """Merge the small files of closed hours, at most so many times; how many files went."""
-        return lake_compact.compact(self._root, self._state, now=now, most=most)
+        """See `base.Upkeep`."""
+        return self._merger.compact(now, most=most)
 
     def sweep(self, now: datetime) -> int:
         """Remove files that the manifest does not name, or not any more; how many went."""
         return lake_manifest.sweep(self._root, self._state, now=now)
 
     def close(self) -> None:
-        """Nothing is held open between calls."""
+        """Nothing is held open between calls but a merge, which is given up."""
+        self._merger.close()
 
     def _fresh(self, table: pa.Table, now: datetime) -> pa.Table:
         """The rows whose ids are in neither the lake nor an earlier row of the table."""

@@ -4,12 +4,15 @@ In: the manifest. Out: for each dataset one file an hour (tier 1), then one file
 of at most `MAX_ROWS` and `MAX_BYTES`, written in ever larger pieces; agencies with fewer than `FEW` events of a day share
 one file, sorted by agency. New files take the old ones' place in one transaction; readers that have read the manifest
 keep the old ones until `sweep`. Killed anywhere, either all old files stand or the new ones do.
+
+A merge is done in turns of some `TURN_ROWS` rows read, ordered or written, for who takes turns has receipts to settle in
+between; the rows under way (a few hundred bytes to kilobytes each, at most `MAX_ROWS`) are kept in memory meanwhile.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -23,17 +26,21 @@ from pipeline.state.state import State, next_numbers
 from pipeline.state.tables.lake import LakeFile
 from pipeline.store import lake_manifest
 from pipeline.store.columns import from_extra
-from pipeline.store.files import Written, arrange, open_parquet, write_file
+from pipeline.store.files import Written, arrange, in_order, open_parquet, write_file
 from pipeline.store.steps import step
 
-MAX_ROWS: Final = 100_000  # a merge is one turn of the normaliser: seconds, on a busy machine too
+MAX_ROWS: Final = 100_000
+TURN_ROWS: Final = 20_000  # under a second of a core; a busy machine may take ten times that
 MAX_FILES: Final = 250  # so that the transaction stays short
 MAX_BYTES: Final = 64 << 20  # on disk; some ten times that in memory
+ROW_GROUP: Final = 8_192  # people look for few rows in them
 FEW: Final = 1_000  # a file of fewer events costs more for its footer than it saves
 LATE: Final = timedelta(hours=1)
 """So long after midnight records of the day before may still be on their way out of the spool."""
 FRESH: Final = timedelta(days=2)
 """So long after it was made a day's file may still grow: years of them are not looked through each minute."""
+LONGEST: Final = lake_manifest.GRACE / 2
+"""A merge that is not done so long after it began is given up: `sweep` takes files that nobody names for orphans."""
 HOUR: Final = 1
 DAY: Final = 2
 
@@ -61,14 +68,61 @@ class _Plan:
     files: Sequence[_Small]
 
 
-def compact(root: Path, state: State, *, now: datetime, most: int) -> int:
-    """Carry out at most so many plans; how many files others took the place of."""
-    gone = 0
-    for done, plan in enumerate(_plans(state, now)):
-        if done == most:
-            break
-        gone += _merge(root, state, plan, now)
-    return gone
+class Merger:
+    """The merges of one lake, of which one is under way at most. Not shared between threads."""
+
+    def __init__(self, root: Path, state: State) -> None:
+        self._root, self._state = root, state
+        self._work: Generator[int, datetime, int] | None = None
+        self._began: datetime | None = None
+        self._vain: set[tuple[str, ...]] = set()
+
+    def compact(self, now: datetime, *, most: int) -> int:
+        """At most so many turns; how many files others took the place of, and at least 1 while a merge is under way."""
+        gone = 0
+        for _ in range(most):
+            went = self._turn(now)
+            if not went and self._work is None:
+                break
+            gone += went
+        return max(gone, int(self._work is not None))
+
+    def close(self) -> None:
+        """Give up what is under way; its files are orphans."""
+        if self._work is not None:
+            self._work.close()
+        self._work = None
+
+    def _turn(self, now: datetime) -> int:
+        if self._began is not None and not timedelta(0) <= now - self._began <= LONGEST:
+            self.close()
+        work, left = self._work, TURN_ROWS
+        self._work = None  # an error ends the merge
+        if work is None:
+            work = self._first(now)
+            self._began = now
+            left -= next(work)
+        try:
+            while left > 0:
+                left -= work.send(now)
+        except StopIteration as done:
+            return int(done.value)
+        self._work = work
+        return 0
+
+    def _first(self, now: datetime) -> Generator[int, datetime, int]:
+        """The first merge that can be done. What cannot be merged is tried once: a file that is harmed, columns of
+        another type."""
+        yield 0
+        for plan in _plans(self._state, now):
+            names = tuple(file.id for file in plan.files)
+            if names in self._vain:
+                continue
+            gone = yield from _merge(self._root, self._state, plan, now)
+            if gone:
+                return gone
+            self._vain.add(names)
+        return 0
 
 
 def _plans(state: State, now: datetime) -> Iterator[_Plan]:
@@ -125,21 +179,39 @@ def _chunks(files: Sequence[_Small]) -> Iterator[list[_Small]]:
         yield chunk
 
 
-def _merge(root: Path, state: State, plan: _Plan, now: datetime) -> int:
+def _merge(root: Path, state: State, plan: _Plan, now: datetime) -> Generator[int, datetime, int]:
+    """Gives the rows of each step, takes the time; how many files went in the end."""
     import pyarrow as pa
 
+    tables = []
     try:
-        tables = [open_parquet(root / file.path).read() for file in plan.files]
+        for file in plan.files:
+            opened = open_parquet(root / file.path)
+            groups = []
+            for number in range(opened.num_row_groups):
+                groups.append(opened.read_row_group(number))
+                yield groups[-1].num_rows
+            tables.append(pa.concat_tables(groups))
     except (DamagedError, OSError, pa.ArrowException):
         return 0  # whoever reads the file for its events says so, and names it
     old = [plan.files[place] for place in alike(tables) or [0]]
     if len(old) < 2 and (plan.tier == HOUR or plan.files[0].tier == DAY):
         return 0
     chosen = [table for table, file in zip(tables, plan.files, strict=True) if file in old]
-    merged = arrange(pa.concat_tables(chosen, promote_options="default"))
-    del tables, chosen
-    parts = [merged] if plan.tier == HOUR else list(_by_agency(merged))
-    written = [write_file(root, plan.dataset, arrange(part)) for part in parts]
+    merged = pa.concat_tables(chosen, promote_options="default")
+    del tables, chosen, groups
+    order = in_order(merged)
+    parts = [order] if plan.tier == HOUR else list(_by_agency(merged, order))
+    written = []
+    for part in parts:
+        pieces = []
+        for first in range(0, len(part), TURN_ROWS):
+            pieces.append(merged.take(part.slice(first, TURN_ROWS)))
+            now = yield pieces[-1].num_rows
+        table = arrange(pa.concat_tables(pieces))
+        del pieces
+        written.append(write_file(root, plan.dataset, table, row_group=ROW_GROUP))
+        now = yield table.num_rows
     step("compact.before")
     try:
         _swap(state, plan, old, written, now=now)
@@ -149,8 +221,8 @@ def _merge(root: Path, state: State, plan: _Plan, now: datetime) -> int:
     return len(old)
 
 
-def _by_agency(table: Any) -> Iterator[Any]:
-    """The rows, sorted by agency, in a table an agency; those of agencies with few come in one, the last."""
+def _by_agency(table: Any, order: Any) -> Iterator[Any]:
+    """The order of the rows, parted by agency; those of agencies with few come in one, the last."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -161,14 +233,14 @@ def _by_agency(table: Any) -> Iterator[Any]:
     few = []
     first = 0
     for agency in sorted(counts):
-        part = table.slice(first, counts[agency])
+        part = order.slice(first, counts[agency])
         first += counts[agency]
         if counts[agency] < FEW and len(counts) > 1:
             few.append(part)
         else:
             yield part
     if few:
-        yield pa.concat_tables(few)
+        yield pa.concat_arrays(few)
 
 
 def _swap(
