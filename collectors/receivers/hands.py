@@ -1,4 +1,5 @@
-"""How much of each source is in memory: received by TCP or RELP, and not in the spool yet.
+"""How much of each source is in memory: received by TCP or RELP, and not in the spool yet
+(of RELP also what is not known yet to be new).
 
 In: bytes taken in and given back. Out: whether a source has its share, and the word to go on reading when it has room
 again. What all sources hold together is bounded, however often they connect, send and hang up while the spool is full

@@ -4,8 +4,9 @@ Delivery: acknowledged.
 In: sessions of frames (`relp_frames`). Out: each ``syslog`` frame's data as one record; ``rsp 200`` for it
 once it is on disk. What a client sends again after a lost session is recognised by the rule in `replay`,
 acknowledged, counted as `repeated` and not stored again. While the spool is full nothing is read and
-nothing acknowledged. Invariants: acknowledgements go out in the order of the frames, and a frame without
-one was either not stored, or is in the session's tail.
+nothing acknowledged. What may be a replay takes of its source's memory (`hands`) as well; a session that waits
+with more of it than there is room for is ended: its client keeps it. Invariants: acknowledgements go out in the
+order of the frames, and a frame without one was either not stored, or is in the session's tail.
 """
 
 from __future__ import annotations
@@ -32,6 +33,9 @@ from collectors.spool import Draft
 _OFFERS: Final = b"200 OK\nrelp_version=0\nrelp_software=thapcanh,1,https://relp\ncommands=syslog"
 _LOOK_AGAIN: Final = 0.05
 _EMPTIED_WITHIN: Final = 0.5
+_FRAME: Final = (
+    100  # bytes that a frame takes beside its data, roughly: one without data is not for nothing
+)
 
 
 class _Session(StreamConnection):
@@ -49,6 +53,7 @@ class _Session(StreamConnection):
         self._match: Match | None = None
         self._held: list[Frame] = []  # while it is not known whether they are a replay
         self._held_bytes = 0
+        self._unheard = 0.0  # when we last did not listen
         self._tail: Tail | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._probed: dict[Tail, float] = {}
@@ -127,10 +132,26 @@ class _Session(StreamConnection):
         for frame in frames:
             self._match.feed(hash(frame.data))
         self._held += frames
-        self._held_bytes += sum(len(frame.data) for frame in frames)
+        self._hold(sum(len(frame.data) + _FRAME for frame in frames))
+        self._decide()
+
+    def _hold(self, size: int) -> None:
+        """Frames are undecided: they are in memory, and no sender has more of that for connecting often."""
+        assert self.identity is not None
+        source = self.identity.source
+        self._held_bytes += size
+        self.intake.hands.take(source, size)
         if self._held_bytes > HIGH_WATER:
             self.hold_up("undecided", on=True)
-        self._decide()
+        self._wait_for_room(source)
+
+    def _let_go(self) -> list[Frame]:
+        """The undecided frames, which are decided or given up."""
+        size, self._held_bytes = self._held_bytes, 0
+        held, self._held = self._held, []
+        if size and self.identity is not None:
+            self.intake.hands.give_back(self.identity.source, size)
+        return held
 
     # Replay or new.
 
@@ -139,14 +160,22 @@ class _Session(StreamConnection):
         match = self._match
         if match is None or self.lost.is_set():
             return
-        quiet = time.monotonic() - self.last > QUIET
+        if self._held and "share" in self._held_up:
+            self._unheard = time.monotonic()
+            if self._unheard - self.last > ALIVE and self.transport:
+                self.tally.note("undecided_too_much")
+                self.transport.abort()
+            else:
+                self._look_again()
+            return
+        quiet = time.monotonic() - max(self.last, self._unheard) > QUIET
         found = match.replayed()
         if not self._held or (match.waiting and not quiet and not final) or self._must_wait(found):
             if self._held:
                 self._look_again()
             return
         self._match = None
-        held, self._held, self._held_bytes = self._held, [], 0
+        held = self._let_go()
         self.hold_up("undecided", on=False)
         if found is None:
             self._begin()
@@ -331,7 +360,8 @@ class _Session(StreamConnection):
     def ended(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._match, self._held = None, []
+        self._match = None
+        self._let_go()
         if self._framer.unfinished:
             self.tally.note("unfinished")
         tail = self._tail
