@@ -98,7 +98,7 @@ def test_a_shift_is_handed_over_and_the_next_one_reads_it(site: Site) -> None:
     html = site.signed("quan").get("/tickets").text
     assert "<strong>Chú ý</strong> &lt;i&gt;" in html
     assert "Đã bàn giao" not in html
-    assert ">Của tôi <b>1</b>" in html
+    assert '>Của tôi <b id="n-mine">1</b>' in html
     assert "Chú ý" not in site.signed("binh").get("/tickets").text  # it may speak of any agency
     assert browser.client.post("/hand-over", data=hidden | {"text": " "}).status_code == 422
     site.clock.turn(timedelta(hours=13))

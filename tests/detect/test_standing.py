@@ -14,6 +14,8 @@ from pipeline.detect.reads.standing import standings
 from pipeline.detect.register import import_rules
 from pipeline.model.clock import EPOCH
 from pipeline.model.scope import OPERATOR
+from pipeline.normalise.product import load_product
+from pipeline.settings.places import products_dir
 from pipeline.state.state import State
 from pipeline.state.tables.register import Agency, Source
 
@@ -76,7 +78,11 @@ def state(tmp_path: Path) -> Iterator[State]:
 def test_a_rule_runs_where_a_source_feeds_it_and_a_correlation_where_its_rules_do(
     state: State,
 ) -> None:
-    assert standings(state, analyst()) == {
+    products = {
+        name: load_product(products_dir() / f"{name}.yml")
+        for name in ("apache", "nginx", "openvpn", "postfix")
+    }
+    assert standings(state, analyst(), products=products) == {
         WEB: Standing(("w1", "w2"), {"w3": NGINX}),
         VPN: Standing(("w2",), {"w1": OPENVPN, "w3": OPENVPN}),
         BOTH: Standing(("w2",), {"w1": f"vpn: {OPENVPN}", "w3": f"web: {NGINX}; vpn: {OPENVPN}"}),
