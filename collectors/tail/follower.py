@@ -175,8 +175,9 @@ class Follower:
             content is not None
             and sound
             and (entry.mark is None or contents.bears(content, entry.mark))
+            and (mark := contents.mark(content, done, entry.mark)) is not None
         ):
-            entry.mark = contents.mark(content, done, entry.mark) or entry.mark
+            entry.remember(mark)
 
     def close(self) -> None:
         if self.content is not None:

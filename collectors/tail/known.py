@@ -16,19 +16,22 @@ from typing import Final
 
 import msgspec
 
+from collectors.files import HEAD
 from collectors.spool.segment_file import sync_folder
 from collectors.tail.content import Mark
 from pipeline.model.records import RawRecord
 
 IDENTITY: Final = b"f\0"
 MOST_GONE: Final = 2_000
+EARLIER: Final = 4
 
 
 class Entry(msgspec.Struct):
     """A content. All before `offset` is in the spool; `beyond` are first offsets of records after it that are
     too, with how many lines they have. `skipping`: the rest of the line at `offset` was cut off. `inode` is 0 when
     the content is gone from where it was; `emptied` is the inode, if that holds another now.
-    `done` is size and time of a packed file that was read whole."""
+    `done` is size and time of a packed file that was read whole. `earlier` are the marks before the last one, the
+    newest first, while the content is so short that its head is all of it."""
 
     key: bytes
     path: str
@@ -41,6 +44,15 @@ class Entry(msgspec.Struct):
     done: tuple[int, int] | None = None
     ended: bool = False
     emptied: tuple[int, int] | None = None
+    earlier: list[Mark] = []
+
+    def remember(self, mark: Mark) -> None:
+        """The content as far as it is read."""
+        if mark.size == HEAD:
+            self.earlier = []
+        elif self.mark is not None and self.mark.at < mark.at:
+            self.earlier = [self.mark, *self.earlier[: EARLIER - 1]]
+        self.mark = mark
 
     def identity(self, offset: int) -> bytes:
         return IDENTITY + self.key + offset.to_bytes(8, "big")

@@ -7,7 +7,8 @@ What a file *is* follows from what it holds, not from its name:
  - an inode that is shorter than was read, or does not bear its mark, was emptied or reused: what it held is *gone*,
    it begins anew;
  - a new file that bears the mark of a content that is gone is its copy or its packed form (copytruncate, gzip): it
-   is read on from where that was left. While such a content is still in its place (a copy is just being made) the
+   is read on from where that was left, if it has so much: a line that was written after the copying, and read before
+   the emptying, is in no copy. While such a content is still in its place (a copy is just being made) the
    new file waits `settle` seconds; then a plain one is a file of its own, a packed one was read already;
  - a packed file is looked at when it has not changed for `settle` seconds.
 
@@ -26,6 +27,7 @@ from collectors.files import HEAD, fingerprint_of
 from collectors.receivers.assembly import Assembler
 from collectors.tail import content as contents
 from collectors.tail import scan
+from collectors.tail.content import Mark
 from collectors.tail.follower import Follower, Piece, Span, Ways
 from collectors.tail.known import Entries, Entry
 from collectors.unpack import DAMAGE
@@ -172,11 +174,14 @@ class Tailer:
         key = (one.device, one.inode)
         if one.size == 0:
             return
-        seen = self._undecided.get(key)
-        if seen is None or seen[:2] != (one.size, one.changed):
-            seen = self._undecided[key] = (one.size, one.changed, now, seen[3] if seen else now)
+        size, changed, since, first = self._undecided.get(key, (-1, 0, math.inf, math.inf))
+        same = (size, changed) == (one.size, one.changed)
+        # `now` is of before the look, which may have taken long: times run from the first look after it.
+        since = min(since, now) if same else math.inf
+        first = min(first, now) if size >= 0 else math.inf
+        self._undecided[key] = (one.size, one.changed, since, first)
         settle = self.ways.settle
-        quiet = now - seen[2] >= settle or now - seen[3] >= 6 * settle
+        quiet = now - since >= settle or now - first >= 6 * settle
         content = self._open(one, None)
         if content is None:
             return
@@ -199,12 +204,13 @@ class Tailer:
         key, head = (one.device, one.inode), content.read(0, HEAD)
         entry = self._gone(key, content, head)
         if entry is not None:
+            self._shorten(entry, content)
             self.entries.move(entry, *key, one.path)
         else:
             alike = [
                 e
                 for e in self.entries.here.values()
-                if _same_head(e, head) and (content.packed or one.size <= self._size_of(e))
+                if _begins_alike(e, head) and (content.packed or one.size <= self._size_of(e))
             ]
             if alike and not quiet:
                 return
@@ -229,11 +235,22 @@ class Tailer:
 
     def _gone(self, key: tuple[int, int], content: contents.Content, head: bytes) -> Entry | None:
         for entry in reversed(self.entries.gone):
-            if key == entry.emptied or not _same_head(entry, head):
+            if key == entry.emptied or entry.mark is None:
                 continue
-            if entry.mark and contents.bears(content, entry.mark):
+            if _same_head(entry, head) and contents.bears(content, entry.mark):
+                return entry
+            if entry.emptied and _older_copy(entry, content, head):
                 return entry
         return None
+
+    @staticmethod
+    def _shorten(entry: Entry, content: contents.Content) -> None:
+        """A copy has not what was written, and read, between the copying and the emptying."""
+        size = content.size()
+        if size is None or size >= entry.offset:
+            return
+        entry.offset, entry.beyond, entry.skipping = size, {}, False
+        entry.mark, entry.earlier = contents.mark(content, size), []
 
     def _new(self, one: scan.Found, content: contents.Content, head: bytes, *, twin: bool) -> Entry:
         """A content that is seen first. A long one has the name that `ingest` gives it, if no other has it."""
@@ -347,10 +364,22 @@ def _bears(content: contents.Content, entry: Entry, read: int) -> bool:
     return size >= read and (entry.mark is None or contents.bears(content, entry.mark))
 
 
+def _begins_alike(entry: Entry, head: bytes) -> bool:
+    return _same_head(entry, head) or any(_begins(head, one) for one in entry.earlier)
+
+
+def _older_copy(entry: Entry, content: contents.Content, head: bytes) -> bool:
+    """Whether it is a copy of what was emptied, made before the last of it was read (`Entry.earlier`)."""
+    size = content.size()
+    if size is None or size >= entry.offset or entry.mark is None:
+        return False
+    marks = [entry.mark] if entry.mark.size == HEAD else entry.earlier
+    return any(_begins(head, one) for one in marks)
+
+
 def _same_head(entry: Entry, head: bytes) -> bool:
-    mark = entry.mark
-    return (
-        mark is not None
-        and len(head) >= mark.size
-        and contents.digest(head[: mark.size]) == mark.head
-    )
+    return entry.mark is not None and _begins(head, entry.mark)
+
+
+def _begins(head: bytes, mark: Mark) -> bool:
+    return len(head) >= mark.size and contents.digest(head[: mark.size]) == mark.head

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.tailing import Tailing
 
-DEEDS = ("append", "append", "part", "turn", "turn", "rename", "copy", "pack", "empty", "kill", "die", "down")  # fmt: skip
+DEEDS = (
+    "append", "append", "part", "turn", "turn", "rename", "copy", "copy late", "pack", "empty", "kill", "die", "down"
+)  # fmt: skip
 
 
 class World:
@@ -74,6 +76,14 @@ class World:
         elif deed == "copy":
             shutil.copy(self.log, self._older())
             os.truncate(self.log, 0)
+        elif deed == "copy late":
+            self.t.turn(0.1)  # a log is known before it is copied
+            shutil.copy(self.log, self._older())
+            self.append()
+            for _ in range(2):
+                self.t.turn(2.5)  # in no copy, but read
+            os.truncate(self.log, 0)
+            self.t.turn(0.1)  # and the emptying is seen before the log is gone
         elif deed == "pack":
             older = self._older().with_suffix(f".{self.turns}.gz")
             older.write_bytes(gzip.compress(self.log.read_bytes()))

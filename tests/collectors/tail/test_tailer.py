@@ -123,6 +123,58 @@ def test_a_copy_that_is_made_in_the_middle_of_a_look_is_no_file_of_its_own(
     assert sorted(t.bodies) == bodies(1, 2, 3, 4)
 
 
+@pytest.mark.parametrize("dies", ["", "before", "between", "after"])
+@pytest.mark.parametrize("long", [1, 200])
+def test_a_line_that_is_read_between_the_copying_and_the_emptying_makes_the_copy_no_other_file(
+    tmp_path: Path, dies: str, long: int
+) -> None:
+    t = Tailing(tmp_path)
+    log, first = t.logs / "app.log", range(long)
+    append(log, lines(*first))
+    t.turn()
+    shutil.copy(log, t.logs / "app.log.1")
+    for late in (1001, 1002, 1003):
+        append(log, lines(late))  # is in no copy
+        t.killed_after = int(dies == "before")  # SIGKILL between the store and the checkpoint
+        t.turn()
+    t.killed_after = 0
+    if dies == "between":
+        t.kill()
+    os.truncate(log, 0)
+    t.turn()
+    if dies == "after":
+        t.kill()
+    append(log, lines(2001))
+    t.settle()
+    t.kill()
+    t.settle()
+    assert sorted(t.bodies) == sorted(bodies(*first, 1001, 1002, 1003, 2001))
+
+
+def test_a_look_that_takes_long_does_not_count_as_the_time_that_a_copy_stood_beside_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    t, find = Tailing(tmp_path), scan.find
+    log = t.logs / "app.log"
+    append(log, lines(1, 2))
+    t.turn()
+
+    def slow(patterns: tuple[str, ...], troubles: dict[str, str]) -> dict[str, scan.Found]:
+        t.now += 60.0  # the machine, or an NFS server, stands still after `now` was taken
+        if not (t.logs / "app.log.1").exists():
+            shutil.copy(log, t.logs / "app.log.1")
+        return find(patterns, troubles)
+
+    monkeypatch.setattr(scan, "find", slow)
+    t.turn(0.1)
+    monkeypatch.setattr(scan, "find", find)
+    t.turn(0.1)
+    os.truncate(log, 0)
+    append(log, lines(3))
+    t.settle()
+    assert sorted(t.bodies) == bodies(1, 2, 3)
+
+
 @pytest.mark.parametrize("seen_between", [False, True])
 def test_a_copy_of_a_file_that_is_emptied_is_read_on_from_where_that_was_left(
     tmp_path: Path, seen_between: bool
