@@ -67,6 +67,11 @@ class Priority(msgspec.Struct, frozen=True):
     misses: int = 0
     here: tuple[int, int] = (0, 0)
 
+    @property
+    def elsewhere(self) -> tuple[int, int]:
+        """The rule's verdicts at the other agencies: what it is believed by before there are any here."""
+        return self.hits - self.here[0], self.misses - self.here[1]
+
 
 def precision(hits: int, misses: int) -> float:
     """Between 0 and 1: the expected share of right verdicts."""

@@ -6,10 +6,12 @@ import re
 from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 from support.console_client import Site
 from support.seed_cast import OWN
 
 from pipeline.model.scope import Scope
+from pipeline.state.tables.tickets import RulePrecision, Ticket
 
 
 def history(html: str) -> list[str]:
@@ -143,3 +145,20 @@ def test_a_claim_that_lapsed_is_another_s_to_take(site: Site) -> None:
     other = site.signed("quan")
     html = other.get("/tickets/1").text
     assert "/tickets/1/take-over" in html
+
+
+def test_the_precision_is_the_agency_s_with_what_the_others_found_before(site: Site) -> None:
+    with site.state.begin() as session:
+        rule = session.scalars(sa.select(Ticket.rule).where(Ticket.number == 1)).one()
+        session.execute(sa.delete(RulePrecision))
+        for agency, hits, misses in (("", 7, 5), ("so-tai-chinh", 1, 3)):
+            session.add(
+                RulePrecision(rule=rule, agency=agency, hits=hits, misses=misses, at=site.clock.now)
+            )
+    html = site.signed("an").get("/tickets/1").text
+    # 6 right and 2 wrong elsewhere: (6 + 2) / (8 + 4) = 67 %; here (1 + 4 · 0.67) / (4 + 4) = 46 %
+    told = "46 % (tại đơn vị này 1 đúng, 3 nhầm; tiên nghiệm 67 % theo các đơn vị khác: 6 đúng, 2 nhầm)"
+    assert told in html
+    officer = site.signed("binh").get("/tickets/1").text
+    assert "46 % (tại đơn vị này 1 đúng, 3 nhầm)" in officer
+    assert "theo các đơn vị khác:" not in officer

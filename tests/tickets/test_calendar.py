@@ -40,6 +40,10 @@ def at(text: str) -> datetime:
         ("2026-08-21T16:30", 1, "2026-08-22T08:00"),  # Saturday 22/8 is worked …
         ("2026-08-28T16:30", 1, "2026-09-03T08:00"),  # … for 31/8
         ("2026-11-23T16:30", 1, "2026-11-25T08:00"),  # Vietnam's Cultural Day
+        ("2027-02-26T16:00", 2, "2027-03-01T08:30"),  # a February of 28 days, then a weekend
+        ("2028-02-28T16:00", 2, "2028-02-29T08:30"),  # a leap day is worked …
+        ("2028-02-29T16:00", 2, "2028-03-01T08:30"),  # … and ends its month
+        ("2026-11-27T16:30", 17, "2026-12-02T08:00"),  # two days and more, over both
     ],
 )
 def test_the_time_at_which_so_many_working_hours_have_passed(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 import sqlalchemy as sa
 from support.findings import Given, put
@@ -267,6 +268,26 @@ def test_the_standing_packs_are_valid_one_at_a_time() -> None:
     assert packs.legal_at(datetime(2026, 6, 30, 16, 59, tzinfo=UTC)).id == "vn-legacy-2016"  # type: ignore[union-attr]
     assert packs.legal_at(datetime(2026, 6, 30, 17, 0, tzinfo=UTC)).id == "vn-2026"  # type: ignore[union-attr]
     assert packs.service_at(at("2025-12-31T12:00")) is None
+
+
+def test_a_promise_is_the_pack_s_of_the_ticket_s_day_to_the_city_s_midnight() -> None:
+    first = standing().service[0]
+    later = msgspec.structs.replace(first, valid_from=date(2027, 1, 1), warn=0.5)
+    packs = msgspec.structs.replace(standing(), service=(later, first))  # in no order
+    eve = datetime(2026, 12, 31, 16, 59, 59, tzinfo=UTC)
+    assert packs.service_at(eve) == first
+    assert packs.service_at(eve + timedelta(seconds=1)) == later
+    assert packs.service_at(at("2031-01-01T12:00")) == later
+
+
+def test_a_law_s_last_day_is_whole_and_a_gap_between_two_has_no_pack() -> None:
+    old, new = (pack for pack in standing().legal if pack.id in ("vn-legacy-2016", "vn-2026"))
+    pair = sorted((old, new), key=lambda pack: pack.valid_from or date.min)
+    gap = msgspec.structs.replace(pair[1], valid_from=date(2026, 7, 3))
+    packs = msgspec.structs.replace(standing(), legal=(gap, pair[0]))
+    days = ("2026-06-30T23:59:59", "2026-07-01T00:00", "2026-07-02T23:59:59", "2026-07-03T00:00")
+    found = [pack.id if (pack := packs.legal_at(at(day))) else None for day in days]
+    assert found == ["vn-legacy-2016", None, None, "vn-2026"]
 
 
 @pytest.mark.parametrize(
