@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -26,9 +26,6 @@ from pipeline.store.files import damaged
 from pipeline.store.lake_footers import open_file
 from pipeline.store.masks import field_of, leaf_mask
 from pipeline.store.query_tree import And, Everything, Node, Not, Or, Words
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 PIECE_BYTES: Final = 8 << 20
 
@@ -140,7 +137,7 @@ class OpenFile:
 
         self.path, self.tick = root / file.path, tick
         try:
-            self.parquet = open_file(self.path, dictionaries)
+            self.parquet, self.footer = open_file(self.path, dictionaries)
         except FileNotFoundError as error:
             raise DamagedError(
                 "a file of the lake is gone",
@@ -149,9 +146,6 @@ class OpenFile:
             ) from error
         except (pa.ArrowException, OSError) as error:
             raise damaged(self.path, error) from error
-        self.schema: pa.Schema = self.parquet.schema_arrow
-        meta = self.parquet.metadata
-        self._places = {meta.schema.column(i).path: i for i in range(meta.num_columns)}
 
     def groups(self) -> list[Group]:
         """Its row groups in the order of the file."""
@@ -164,17 +158,16 @@ class OpenFile:
 
     def bounds(self, number: int, name: str) -> tuple[Any, Any] | None:
         """The least and the greatest value of a column in a group, if the file says."""
-        statistics = self.parquet.metadata.row_group(number).column(self._places[name]).statistics
+        statistics = (
+            self.footer.metadata.row_group(number).column(self.footer.places[name]).statistics
+        )
         if statistics is None or not statistics.has_min_max:
             return None
         return statistics.min, statistics.max
 
     def bytes_of(self, number: int, name: str) -> int:
-        group = self.parquet.metadata.row_group(number)
-        places = (
-            i for path, i in self._places.items() if path == name or path.startswith(f"{name}.")
-        )
-        return sum(group.column(i).total_uncompressed_size for i in places)
+        group = self.footer.metadata.row_group(number)
+        return sum(group.column(i).total_uncompressed_size for i in self.footer.under(name))
 
 
 class Group:
@@ -201,7 +194,7 @@ class Group:
         if name in self._kept:
             yield from self._kept[name]
             return
-        have = self._file.schema.names
+        have = self._file.footer.names
         source = name if name in have else events.EXTRA
         if source not in have:
             return

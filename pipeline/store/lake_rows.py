@@ -40,7 +40,7 @@ def rows_of(path: Path, numbers: Sequence[int]) -> pa.Table:
     import pyarrow as pa
 
     try:
-        opened = open_file(path)
+        opened, _ = open_file(path)
         groups, places, count = _places(opened, numbers)
         if count <= SMALL:
             return opened.read_row_groups(groups, use_threads=False).take(places)

@@ -57,5 +57,5 @@ def test_footers_are_kept_up_to_a_size_and_the_last_used_longest(
     size = pq.ParquetFile(made[0]).metadata.serialized_size * lake_footers._GROWTH
     monkeypatch.setattr(lake_footers, "KEPT", 2 * size)
     for n in (0, 1, 0, 2):
-        assert lake_footers.open_file(made[n]).read().num_rows == 2
+        assert lake_footers.open_file(made[n])[0].read().num_rows == 2
     assert [Path(key[0]).name for key in kept._kept] == ["0.parquet", "2.parquet"]
