@@ -6,8 +6,8 @@ Out: `FileRecord`: its place (1-based physical line; EVTX: record number), the o
 bytes where it begins, the bytes without the line's end. Blank lines are records too: places stay true.
 
 `fingerprint` names the content, packed or not: a hash of its first 4,096 bytes, or, if it is shorter,
-of all of it and its length (so a short file that grows is another file, a long one that grows is the
-same); for EVTX of its first record, since the head of such a file changes with every write.
+of all of it and its length (a short file that grows has another, and is known by `handed_over`; a long one keeps
+it); for EVTX of its first record, since the head of such a file changes with every write.
 With the offset it is the identity of a record, so that a second ingest of a file is recognised.
 
 A damaged file gives every record before the damage, then raises `DamagedError`. A line longer than
@@ -106,6 +106,9 @@ class InputFile:
             self.close()
             raise
         lines = self.kind == "lines"
+        self.head = self._start if lines else b""
+        self.recoded = self._start[:2] in _UTF16  # then offsets are not the file's own
+        self.unended = False  # whether the last line read had no end, and may grow
         self.fingerprint = fingerprint_of(self._start) if lines else evtx_fingerprint(self._content)
 
     def __enter__(self) -> Self:
@@ -212,6 +215,7 @@ class InputFile:
                 yield FileRecord(place, offset, rest[:MAX_LINE])
                 rest, offset = rest[MAX_LINE:], offset + MAX_LINE
         if rest:
+            self.unended = True
             yield FileRecord(place, offset, rest.removesuffix(b"\r"))
         if self._damage is not None:
             raise self._damage

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from collectors.files import fingerprint_of
 from collectors.receivers import keys
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -40,8 +41,9 @@ class SourceDirectory(Protocol):
     def by_source(self, source: str) -> SourceIdentity | None:
         """The source that an input of files is configured for."""
 
-    def handed_over(self, source: str, fingerprint: str) -> int:
-        """How many bytes of a file the source has ingested; 0 where that cannot be told."""
+    def handed_over(self, source: str, head: bytes) -> tuple[str, int]:
+        """The name of a file that begins so, and how many bytes of it the source has ingested; 0 where that
+        cannot be told."""
 
     def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
         """`names` of `certificates.names_of`: the first that is registered."""
@@ -115,8 +117,8 @@ class FixedDirectory:
     def by_source(self, source: str) -> SourceIdentity | None:
         return self._sources.get(source)
 
-    def handed_over(self, source: str, fingerprint: str) -> int:
-        return 0
+    def handed_over(self, source: str, head: bytes) -> tuple[str, int]:
+        return fingerprint_of(head), 0
 
     def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
         return first_known(names, self._certificates)

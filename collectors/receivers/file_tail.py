@@ -88,7 +88,7 @@ class FileTail(FileWorker):
                 if chosen
                 else None
             ),
-            handed_over=lambda key: self.intake.directory.handed_over(identity.source, key),
+            handed_over=lambda head: self.intake.directory.handed_over(identity.source, head),
         )
 
     def _store(self, source: str, pieces: list[Piece]) -> int:

@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
+from collectors.files import fingerprint_of
+from collectors.handed_over import handed_over
 from collectors.receivers import keys
 from collectors.receivers.counters import Knock
 from collectors.receivers.directory import AddressBook, SourceIdentity, first_known
@@ -22,7 +24,6 @@ from pipeline.model.clock import from_micros, utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.state import State
 from pipeline.state.tables import register
-from pipeline.state.tables.intake import FileRange
 
 REFRESH_EVERY: Final = 2.0
 KNOCKS_KEPT: Final = 10_000
@@ -63,13 +64,13 @@ class RegisteredDirectory:
     def by_source(self, source: str) -> SourceIdentity | None:
         return self._strong.get(source)
 
-    def handed_over(self, source: str, fingerprint: str) -> int:
-        wanted = FileRange.source == source, FileRange.fingerprint == fingerprint
+    def handed_over(self, source: str, head: bytes) -> tuple[str, int]:
+        own = fingerprint_of(head)
         try:
             with self._state.read() as session:
-                return session.scalar(select(func.max(FileRange.stop)).where(*wanted)) or 0
+                return handed_over(session, source, head, own)
         except ServiceAwayError:
-            return 0  # it is read again, and known by its identity
+            return own, 0  # it is read again, and known by its identity
 
     def by_certificate(self, names: Sequence[str]) -> SourceIdentity | None:
         return first_known(names, self._certificates)

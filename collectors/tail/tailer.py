@@ -39,7 +39,8 @@ Store = Callable[[list[Piece]], int]
 
 
 class Tailer:
-    """`troubles`: path → why it is not read. `handed_over`: how much of a content the source has ingested."""
+    """`troubles`: path → why it is not read. `handed_over`: the name of a content that
+    begins so, and how much of it the source has ingested."""
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class Tailer:
         store: Store,
         *,
         assembler: Callable[[], Assembler[Span] | None] = lambda: None,
-        handed_over: Callable[[str], int] = lambda _: 0,
+        handed_over: Callable[[bytes], tuple[str, int]] = lambda head: (fingerprint_of(head), 0),
     ) -> None:
         self.entries, self.patterns, self.ways = entries, patterns, ways
         self.troubles: dict[str, str] = {}
@@ -253,16 +254,20 @@ class Tailer:
         entry.mark, entry.earlier = contents.mark(content, size), []
 
     def _new(self, one: scan.Found, content: contents.Content, head: bytes, *, twin: bool) -> Entry:
-        """A content that is seen first. A long one has the name that `ingest` gives it, if no other has it."""
-        name = bytes.fromhex(fingerprint_of(head))
+        """A content that is seen first. A long one has the name that `ingest` gives it, if no other has it; a short
+        one a name that it has given."""
+        given, done = fingerprint_of(head), 0
+        if len(self.ways.newline) == 1:  # `ingest` counts the places of wide text otherwise
+            given, done = self._handed_over(head)
+        name = bytes.fromhex(given)
         known = {e.key for e in [*self.entries.gone, *self.entries.here.values()]}
-        if (len(head) < HEAD and not content.packed) or name in known:
-            name = secrets.token_bytes(16)
+        if (len(head) < HEAD and not content.packed and not done) or name in known:
+            name, done = secrets.token_bytes(16), 0
         entry = Entry(name, one.path, one.device, one.inode, ended=twin)
         if not content.packed:
             entry.mark = contents.mark(content, len(head))
         if not twin:
-            entry.offset = self._handed_over(name.hex())
+            entry.offset = done
         return entry
 
     def _follow(self, entry: Entry) -> Follower:

@@ -16,8 +16,10 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from collectors.files import InputFile, open_input
+from collectors.handed_over import handed_over
 from collectors.spool import Draft, SpoolWriter, remove_finished
 from collectors.spool.reader import SpoolReader
+from collectors.tail.found import followed
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import ConflictError
 from pipeline.model.ids import new_id
@@ -54,13 +56,15 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
     with here.state.begin() as session:
         session.add(Node(id=node, kind="ingest", created=utc_now()))
     with open_input(file) as opened:
-        done, first = _handed_over(here, source, opened.fingerprint), 0
+        opened.fingerprint, done = _handed_over(here, source, file, opened)
+        first = 0
         records = skipped = stop = 0
         batch: list[Draft] = []
         with SpoolWriter(here.settings.spool, node) as writer:
             for one in opened:
-                stop = max(stop, one.offset + len(one.body) + 1)
-                if one.offset < done:
+                end = one.offset + (1 if opened.kind == "evtx" else len(one.body))
+                stop = max(stop, end + (opened.kind == "lines"))
+                if end <= done:  # a last line without its end, which has grown since, is read again
                     skipped += 1
                     continue
                 if not batch and not records:
@@ -74,6 +78,7 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
             if batch:
                 writer.append(batch)
                 records += len(batch)
+        stop -= opened.unended
         if records:
             _hand_over(here, source, opened.fingerprint, node, first, stop)
         else:
@@ -93,17 +98,16 @@ def _draft(source: str, opened: InputFile, offset: int, body: bytes) -> Draft:
     return Draft(source, to_micros(utc_now()), body, opened.identity(offset))
 
 
-def _handed_over(here: Installation, source: str, fingerprint: str) -> int:
-    """The end of the bytes that the source has handed over of this file."""
+def _handed_over(here: Installation, source: str, file: Path, opened: InputFile) -> tuple[str, int]:
+    """The name of this file's content, and the end of the bytes that the source has handed over of it: by an
+    earlier `ingest`, or because a collector of this home follows it."""
+    inputs = [one for one in here.settings.collect.files if one.source == source]
+    kept = [p for one in inputs for p in here.settings.spool.glob(f"*/tail-{one.name}.checkpoint")]
+    entry = followed(kept, file) if kept and opened.head and not opened.recoded else None
+    own = entry.key.hex() if entry else opened.fingerprint
     with here.state.read() as session:
-        return (
-            session.scalar(
-                sa.select(sa.func.max(FileRange.stop)).where(
-                    FileRange.source == source, FileRange.fingerprint == fingerprint
-                )
-            )
-            or 0
-        )
+        name, done = handed_over(session, source, opened.head, own)
+    return (own, entry.offset) if entry and entry.offset >= done else (name, done)
 
 
 def _nodes_of(here: Installation, source: str, fingerprint: str) -> set[str]:
