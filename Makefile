@@ -10,7 +10,7 @@ SOURCES := collectors pipeline tests setup.py
 .PHONY: bench check clean cluster coverage elasticsearch elasticsearch-stop faults fuzz help install lint lock migration overload postgres \
   postgres-stop queries request-tracker request-tracker-stop run test types
 
-bench: install ## speed of the matcher over a million events (needs ../shared), of the queue, the receivers, the normaliser, of both stores on a real node
+bench: install ## speed of the matcher over a million events (needs ../shared), of the queue, the receivers, the normaliser, from an event to its ticket, of both stores on a real node
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'pysigma-backend-sqlite>=1.2.4,<2'
 	$(BIN)/python tests/bench/bench_match.py
 	$(BIN)/python -m tests.bench.bench_queue
@@ -18,6 +18,7 @@ bench: install ## speed of the matcher over a million events (needs ../shared), 
 	$(BIN)/python -m tests.bench.bench_elasticsearch
 	$(BIN)/python -m tests.bench.bench_receivers
 	$(BIN)/python -m tests.bench.bench_normalise
+	$(BIN)/python -m tests.bench.bench_flow
 
 check: lint types ## what CI checks before the tests
 
