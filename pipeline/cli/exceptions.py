@@ -71,6 +71,42 @@ def exception_add(
              as_json=as_json)  # fmt: skip
 
 
+@exception.command("draft")
+def exception_draft(
+    finding: Annotated[str, typer.Argument(help="A finding's id.")] = "",
+    ticket: Annotated[str, typer.Option(help="Instead: the first finding of a ticket.")] = "",
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """What a finding offers for an exception: its rule's fields and values. Saves nothing."""
+    from shlex import join
+
+    from pipeline.detect.reads.drafting import draft_of
+    from pipeline.tickets.queue import get_ticket
+
+    if bool(finding) == bool(ticket):
+        raise UsageError("give a finding's id, or --ticket", where="exception draft")
+    with opened(home) as here:
+        if ticket:
+            held = get_ticket(here.state, here.store, OPERATOR, ticket).findings
+            if not held:
+                raise UsageError("this ticket holds no finding", where="--ticket", got=ticket)
+            finding = held[0].id
+        draft = draft_of(here.state, here.store, OPERATOR, finding)
+    likely = [c for c in draft.candidates if c.asked and c.shared] or draft.candidates[:1]
+    words = ["thapcanh", "exception", "add", "--rule", draft.rule, "--agency", draft.agency]
+    for one in likely:
+        words += ["--where", f"{one.field}={one.value}"]
+    following = join(words) + " --owner … --reason … --expires …"
+    if as_json:
+        show_one(msgspec.to_builtins(draft) | {"next": following}, as_json=True)
+        return
+    show_one({"rule": draft.rule, "title": draft.title, "agency": draft.agency}, as_json=False)
+    fields = [msgspec.to_builtins(one) for one in draft.candidates]
+    show_part("fields and values", fields, ("field", "value", "shared", "asked"))
+    show_one({"next": following}, as_json=False)
+
+
 @exception.command("list")
 def exception_list(home: Home = None, as_json: Json = False) -> None:
     """Every exception, how it stands, and how many matches it hid."""
