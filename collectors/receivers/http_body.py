@@ -31,6 +31,9 @@ class BodyGoneError(ThapCanhError):
     """The sender went away in the middle: nothing is stored, nobody is answered."""
 
 
+REFUSED: Final = (BodyTooLargeError, BodyTooSlowError)
+
+
 async def read(receive: Receive, limit: int) -> bytes:
     """The body as it was sent, `limit` bytes at most."""
     parts: list[bytes] = []

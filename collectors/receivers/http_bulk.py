@@ -127,7 +127,7 @@ class HttpBulk:
         if scope["type"] != "http":
             return
         headers = dict(scope["headers"])
-        whole = False
+        whole, identity = False, None
 
         async def receive_once() -> MutableMapping[str, Any]:
             nonlocal whole
@@ -141,6 +141,8 @@ class HttpBulk:
         except http_body.BodyGoneError:
             return
         except ThapCanhError as error:
+            if identity and isinstance(error, http_body.REFUSED):
+                self._intake.counters.of(self.name, identity.source).note("body_refused")
             if isinstance(error, UnknownKeyError):
                 await asyncio.sleep(0.05)  # a wrong key costs the guesser a moment
             if not whole:

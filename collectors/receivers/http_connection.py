@@ -64,6 +64,11 @@ class Connection(H11Protocol):
         super().data_received(data)
         self._watch(begun=True)
 
+    def send_400_response(self, msg: str) -> None:
+        """No HTTP, or a head beyond its limit."""
+        self.doors.note("bad_request")
+        super().send_400_response(msg)
+
     def _watch(self, *, begun: bool = False) -> None:
         """Time runs from a connection's beginning, and from the first byte of each further head."""
         if self.conn.their_state is h11.IDLE:
