@@ -39,11 +39,10 @@ class RelpClient:
             self._tls.wrap_socket(found, server_hostname="localhost") if self._tls else found
         )
         self._number, self._rest = 0, b""
-        again = list(self.unacknowledged.values())
-        self.unacknowledged.clear()
-        self._socket.sendall(self._frame(b"open", _OFFER))
-        self.unacknowledged.update(self._numbered(again))  # before sending: it may be cut off there
-        self._opened = False
+        opening = self._frame(b"open", _OFFER)
+        # Before anything is sent: it may be cut off at the first byte, and forget nothing.
+        self.unacknowledged = self._numbered(list(self.unacknowledged.values()))
+        self._socket.sendall(opening)
         self._socket.sendall(b"".join(self._syslog(n, d) for n, d in self.unacknowledged.items()))
 
     def send(self, records: list[bytes], *, upto: int | None = None) -> None:
