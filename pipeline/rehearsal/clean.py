@@ -1,7 +1,8 @@
 """Takes the stage away: the drill's events, findings, tickets, sources, agencies and files.
 
 Only what belongs to agencies flagged *drill* goes, and what the centre's correlations across agencies found
-among them alone; settlements, runs and coverage stay, for they speak of sequences. Removing twice does no harm.
+among them alone; settlements, runs and coverage stay, for they speak of sequences, and so does the access log, which
+forgets nothing. Removing twice does no harm.
 """
 
 from __future__ import annotations
@@ -19,16 +20,18 @@ from pipeline.rehearsal.setup import CENTRE, KEYS, META
 from pipeline.state.state import State
 from pipeline.state.tables.access import PersonAgency
 from pipeline.state.tables.desk import Attachment, Notice
-from pipeline.state.tables.detection import FindingEvent, FindingRow
+from pipeline.state.tables.detection import FindingEvent, FindingRow, HiddenMatch
 from pipeline.state.tables.intake import DeadLetterRow, FileRange
 from pipeline.state.tables.lake import Hold
 from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.register import (
     Agency,
     Asset,
+    Outage,
     Source,
     SourceAddress,
     SourceCertificate,
+    SourceDraft,
     SourceHour,
     SourceKey,
     SourceSeen,
@@ -37,6 +40,7 @@ from pipeline.state.tables.register import (
 from pipeline.state.tables.tickets import (
     MirrorLink,
     Outbox,
+    RulePrecision,
     Ticket,
     TicketClock,
     TicketFinding,
@@ -121,10 +125,19 @@ def _remove_register(session: Session, agencies: list[str], sources: list[str]) 
         SourceSeen,
         SourceHour,
         SourceWatch,
+        Outage,
         FileRange,
     ):
         session.execute(sa.delete(table).where(table.source.in_(sources)))
-    for table_of in (DeadLetterRow, Hold, PersonAgency, Asset):
+    for table_of in (
+        DeadLetterRow,
+        Hold,
+        PersonAgency,
+        Asset,
+        SourceDraft,
+        HiddenMatch,
+        RulePrecision,
+    ):
         session.execute(sa.delete(table_of).where(table_of.agency.in_(agencies)))
     session.execute(sa.delete(Source).where(Source.id.in_(sources)))
     session.execute(sa.delete(Agency).where(Agency.id.in_(agencies)))

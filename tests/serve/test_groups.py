@@ -13,9 +13,10 @@ import requests
 from support.collector import spooled
 from support.serving import free_port, until
 
+from pipeline.detect.reads.outages import outages
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
-from pipeline.serve import collecting, outages, supervisor
+from pipeline.serve import collecting, supervisor
 from pipeline.serve.installation import open_home
 from pipeline.serve.metrics import metrics
 from pipeline.sources.register import add_agency, add_source
@@ -84,7 +85,7 @@ def test_a_group_that_hangs_and_falls_stops_no_other(tmp_path: Path, monkeypatch
         stop.set()
         turning.join()
     said = metrics(here.state, now=utc_now())
-    nodes, gaps = collecting.nodes(here.state), outages.outages(here.state)
+    nodes, gaps = collecting.nodes(here.state), outages(here.state, OPERATOR)
     here.close()
     assert 'thapcanh_spool_lag_records{node="collect-1"} 3' in said
     assert 'thapcanh_spool_lag_records{node="collect-1.syslog"} 2' in said

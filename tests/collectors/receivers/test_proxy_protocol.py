@@ -112,7 +112,9 @@ def test_behind_a_proxy_http_counts_the_sender_s_address_and_the_rest_of_the_req
                 sock.sendall(sent)
                 _ended(sock)
         until(lambda: len(spooled(tmp_path)) == 2)
-        until(lambda: tally(collector, "http", "")["notes"] == {"bad_proxy_head": 1})
+        until(
+            lambda: tally(collector, "http", "")["notes"] == {"bad_proxy_head": 1, "bad_request": 1}
+        )
     assert [(r.peer, r.body) for r in spooled(tmp_path)] == [
         ("192.0.2.7", b'{"m":"passed on"}'),
         ("127.0.0.51", b'{"m":"itself on"}'),
