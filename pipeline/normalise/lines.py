@@ -130,9 +130,11 @@ def _taken_out(
 
 def _or_data(header: syslog.Header, line: Any, mark: str) -> Any:
     """RFC 5424 allows a line that says all in its structured data (Junos, Check Point); where pairs are
-    wanted (`mark`), also if a text without any stands behind it."""
+    wanted (`mark`), also if a text without any stands behind it. Elsewhere it is the message, as it stands."""
     if line is None or not header.data or (line and (not mark or mark in line)):
         return line
+    if not mark:
+        return header.data
     data = header.data[1:-1].replace("][", " ")
     return f"{data} {line}" if line else data
 
