@@ -225,10 +225,20 @@ def load_product(path: Path) -> Product:
 
 
 def load_products(folder: Path | None = None) -> dict[str, Product]:
-    """All products of a folder (by default the shipped ones) by name, every fault reported at once."""
+    """All products of a folder by name, every fault reported at once. Without one the shipped ones, which a process
+    compiles once."""
+    return _load(folder) if folder else dict(_shipped(products_dir()))
+
+
+@cache
+def _shipped(folder: Path) -> dict[str, Product]:
+    return _load(folder)
+
+
+def _load(folder: Path) -> dict[str, Product]:
     products: dict[str, Product] = {}
     faults: list[ThapCanhError] = []
-    for path in sorted((folder or products_dir()).glob("*.yml")):
+    for path in sorted(folder.glob("*.yml")):
         try:
             products[path.stem] = load_product(path)
         except FaultsError as error:
