@@ -19,9 +19,8 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from pipeline.model.errors import UsageError
+from pipeline.model.yaml_text import write_yaml
 
 _OLD: Final = re.compile(
     r"(?P<base>[^|]+)\|\s*(?P<what>count|sum|avg|min|max)\s*\(\s*(?P<field>[^)]*?)\s*\)"
@@ -120,4 +119,4 @@ def _name(title: str) -> str:
 
 
 def _plain(document: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(dict(document), sort_keys=False, allow_unicode=True, width=110)
+    return write_yaml(document, width=110)

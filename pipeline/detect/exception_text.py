@@ -21,12 +21,12 @@ from random import Random
 from typing import Any, Final
 
 import msgspec
-import yaml
 
 from pipeline.detect.rules import Rule, rules_from_texts
 from pipeline.detect.tree import FALSE, NUMBER_OPS, REF_OPS, TIME_OPS, TRUE, Leaf, leaves
 from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.errors import FaultsError, UsageError
+from pipeline.model.yaml_text import write_yaml
 
 PROBES: Final = 64
 
@@ -117,7 +117,7 @@ def write_filter(rule: Rule, where: Mapping[str, str], title: str = "") -> str:
             "condition": "not selection",
         },
     }
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=1000)
+    return write_yaml(document, width=1000)
 
 
 def _plain(value: str) -> str:

@@ -104,7 +104,7 @@ def _inside_a_list(name: str, ecs: Ecs) -> bool:
 
 
 def main(arguments: list[str]) -> None:
-    import yaml
+    from pipeline.model.yaml_text import write_yaml
 
     for argument in arguments:
         product = load_product(Path(argument))
@@ -113,9 +113,7 @@ def main(arguments: list[str]) -> None:
             sys.stdout.write(
                 f"# {product.name}: {sample.name}{mark}\n# {sample.raw.splitlines()[0][:200]}\n"
             )
-            sys.stdout.write(
-                yaml.safe_dump({"expected": event}, allow_unicode=True, width=110, sort_keys=True)
-            )
+            sys.stdout.write(write_yaml({"expected": event}, width=110, sort_keys=True))
             sys.stdout.writelines(f"# FAULT {fault}\n" for fault in faults(product, event))
 
 

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-import yaml
 
 from collectors.formats.text import clean
 from pipeline.model.clock import to_iso, to_micros
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import content_hash
+from pipeline.model.yaml_text import write_yaml
 from pipeline.normalise.product import Product, compile_product
 from pipeline.normalise.samples import outcome
 from pipeline.normalise.spec import read_spec
@@ -105,7 +105,7 @@ def _of_text(name: str, text: str) -> Product:
 
 
 def _dump(document: dict[str, Any]) -> str:
-    return yaml.safe_dump(document, allow_unicode=True, sort_keys=False, width=120)
+    return write_yaml(document)
 
 
 def _sample(number: int, line: str, received: datetime, expected: dict[str, Any]) -> dict[str, Any]:
