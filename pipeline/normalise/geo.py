@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pipeline.model.errors import UsageError
+from pipeline.normalise.mmdb import open_mmdb
 from pipeline.normalise.networks import Networks, load_networks
 from pipeline.normalise.types import Array
 from pipeline.settings.places import config_dir
@@ -186,15 +187,7 @@ def load_countries(path: Path) -> Countries:
 
 
 def _database(path: Path) -> Database:
-    import maxminddb
-
-    try:
-        return Database(maxminddb.open_database(path, maxminddb.MODE_AUTO))
-    except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
-        raise UsageError(
-            "the table of countries cannot be read", where=str(path), got=str(error),
-            expected="a MaxMind database of countries",
-        ) from None  # fmt: skip
+    return Database(open_mmdb(path, "the table of countries", "a MaxMind database of countries"))
 
 
 def _table(path: Path) -> Countries:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from pipeline.model.errors import UsageError
+from pipeline.normalise.mmdb import open_mmdb
 from pipeline.normalise.types import Array
 
 if TYPE_CHECKING:
@@ -76,12 +76,5 @@ class Networks:
 
 def load_networks(path: Path) -> Networks:
     """UsageError says what is wrong with the file."""
-    import maxminddb
-
-    try:
-        return Networks(maxminddb.open_database(path, maxminddb.MODE_AUTO))
-    except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
-        raise UsageError(
-            "the table of networks cannot be read", where=str(path), got=str(error),
-            expected="a MaxMind database of autonomous systems (GeoLite2-ASN.mmdb)",
-        ) from None  # fmt: skip
+    expected = "a MaxMind database of autonomous systems (GeoLite2-ASN.mmdb)"
+    return Networks(open_mmdb(path, "the table of networks", expected))

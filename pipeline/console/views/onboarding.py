@@ -7,8 +7,7 @@ colleague finds what was chosen. The key is on one answer only: the one to the f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from starlette.responses import PlainTextResponse, Response
 
@@ -21,6 +20,7 @@ from pipeline.detect.feeding import products_of_agencies
 from pipeline.detect.reads import rules
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ConflictError, NotFoundError, ThapCanhError, UsageError
+from pipeline.normalise.product import load_products
 from pipeline.sources.onboarding import drafts, publish, snippets
 from pipeline.sources.onboarding.doors import Door, doors
 from pipeline.sources.onboarding.drafts import Chosen, Draft
@@ -30,21 +30,11 @@ from pipeline.sources.onboarding.recognise import GENERIC, Candidate, close, rec
 from pipeline.sources.onboarding.samples import from_file, from_text
 from pipeline.sources.register import get_source, list_sources
 
-if TYPE_CHECKING:
-    from pipeline.normalise.product import Product
-
 ENCODINGS: Final = ("", "utf-16", "cp1258", "tcvn3", "viscii", "vni")
 ZONES: Final = ("", "Asia/Ho_Chi_Minh", "UTC", "Asia/Singapore", "Asia/Tokyo", "Europe/London")
 LINES: Final = 20  # sample lines on a page
 RULES: Final = 60
 DRAFTED: Final = "van_thu_log"
-
-
-@cache
-def products() -> dict[str, Product]:
-    from pipeline.normalise.product import load_products
-
-    return load_products()
 
 
 def start_page(visit: Visit) -> Response:
@@ -58,7 +48,7 @@ def _start(visit: Visit, status: int = 200, error: ThapCanhError | None = None) 
     mine = {key: one for key, one in names.items() if scope.allows(key)}
     return visit.render(
         "onboarding.html", status, error=error, names=mine, unknown=unknown, encodings=ENCODINGS,
-        drafts=drafts.of_actor(visit.state, visit.actor), products=products(),
+        drafts=drafts.of_actor(visit.state, visit.actor), products=load_products(),
         typed={name: visit.field(name) for name in ("agency", "sample", "encoding")},
     )  # fmt: skip
 
@@ -74,7 +64,7 @@ def start(visit: Visit) -> Response:
             from_file(files[0].name, files[0].body) if files else from_text(visit.field("sample"))
         )
         encoding = visit.field("encoding") if visit.field("encoding") in ENCODINGS else ""
-        best = recognised(recognise(samples.lines(encoding), products()))
+        best = recognised(recognise(samples.lines(encoding), load_products()))
         chosen = Chosen(product=best, encoding=encoding)
         draft = drafts.begin(visit.state, visit.actor, agency, samples, chosen, now=visit.now)
         return f"/onboarding/{draft}"
@@ -88,7 +78,7 @@ def product_page(visit: Visit) -> Response:
 
 def _product(visit: Visit, status: int = 200, error: ThapCanhError | None = None) -> Response:
     draft = _find(visit)
-    candidates = recognise(draft.samples.lines(draft.chosen.encoding), products())
+    candidates = recognise(draft.samples.lines(draft.chosen.encoding), load_products())
     shown = [one for one in candidates if one.score > 0.1 or one.product == GENERIC][:6]
     beside = close(candidates)
     both = [_seen(visit, draft, one.product) for one in beside] if len(beside) > 1 else []
@@ -109,7 +99,7 @@ def choose(visit: Visit) -> Response:
 
     def deed() -> str:
         chosen = {name: visit.field(name) for name in ("product", "encoding", "timezone")}
-        if chosen["product"] not in products():
+        if chosen["product"] not in load_products():
             raise UsageError("no such product", got=chosen["product"][:60])
         if chosen["encoding"] not in ENCODINGS or chosen["timezone"] not in ZONES:
             raise UsageError("no such encoding", got=chosen["encoding"][:60])
@@ -151,7 +141,7 @@ def _sender(visit: Visit, status: int = 200, error: ThapCanhError | None = None)
     if door is not None:
         text = snippets.snippet(chosen.sender, door, chosen.source).text
         try:
-            publish.check(draft.agency, chosen, known, products(), visit.actor)
+            publish.check(draft.agency, chosen, known, load_products(), visit.actor)
         except ThapCanhError as found:
             lacking = found
     return _render(
@@ -176,7 +166,7 @@ def _settled(visit: Visit, draft: Draft) -> tuple[Chosen, Door | None]:
         base = f"{draft.agency}-{chosen.product.replace('_', '-')}"[:58]
         source = next(n for n in (base, *(f"{base}-{k}" for k in range(2, 999))) if n not in taken)
     made = msgspec.structs.replace(
-        chosen, source=source, name=chosen.name or products()[chosen.product].title,
+        chosen, source=source, name=chosen.name or load_products()[chosen.product].title,
         sender=sender.name if sender else "", door=door.name if door else "",
     )  # fmt: skip
     return made, door
@@ -212,7 +202,7 @@ def publish_now(visit: Visit) -> Response:
     chosen, door = _settled(visit, found)
     try:
         made = publish.publish_draft(
-            visit.state, visit.actor, draft, _revision(visit), doors(visit.console.collect), products(),
+            visit.state, visit.actor, draft, _revision(visit), doors(visit.console.collect), load_products(),
             chosen=chosen, now=visit.now,
         )  # fmt: skip
     except ConflictError as error:
@@ -260,7 +250,7 @@ def _revision(visit: Visit) -> int:
 def _seen(visit: Visit, draft: Draft, product: str = "") -> Preview:
     chosen = draft.chosen
     return preview(
-        draft.samples.bodies, products()[product or chosen.product], encoding=chosen.encoding,
+        draft.samples.bodies, load_products()[product or chosen.product], encoding=chosen.encoding,
         timezone=chosen.timezone, received=to_micros(visit.now),
     )  # fmt: skip
 
@@ -270,7 +260,7 @@ def _render(
 ) -> Response:
     with visit.state.read() as db:
         agency = agencies(db, visit.actor).get(draft.agency) or unknown(draft.agency)
-    known = products()
+    known = load_products()
     values.setdefault("error", None)
     return visit.render(
         template,
