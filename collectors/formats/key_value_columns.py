@@ -98,7 +98,7 @@ def _follow(
             place, quote = last + 1, quote + 2
         else:
             if (spaces[space] < first).any():  # a quoted value before it held spaces
-                space = np.searchsorted(spaces, first)
+                space = np.minimum(np.searchsorted(spaces, first), len(spaces) - 1)
             last = np.minimum(spaces[space], ends)
             fits &= padded[np.minimum(first, size)] != _QUOTE
             place = last

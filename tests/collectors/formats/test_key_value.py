@@ -49,6 +49,22 @@ def test_many_lines_at_once_say_what_each_says_alone(
         assert read.get(row, {}) == ({} if names in ((), ("#rest",)) else expected), one
 
 
+@given(before=st.lists(LINES, min_size=1, max_size=4), lines=st.lists(LINES, min_size=2))
+def test_what_was_read_before_does_not_change_how_lines_are_read(
+    before: list[str], lines: list[str]
+) -> None:
+    used = key_value()
+    for line in before:
+        used([line])
+    assert fields(used(lines)) == fields(key_value()(lines))
+
+
+def test_a_last_line_that_ends_before_a_known_template_does_is_read_alone() -> None:
+    read = key_value()
+    read(['user="a b" id=1 address=10.0.0.1'])
+    assert fields(read(['user="c d"', 'user="e f"'])) == {0: {"user": "c d"}, 1: {"user": "e f"}}
+
+
 def test_lines_of_a_kind_are_read_as_columns_and_the_odd_ones_one_by_one() -> None:
     usual = [
         f'date=2026-11-{n:02} devname="FG {n}" logid="1" user="Trần {n}" n={n}'
