@@ -67,6 +67,7 @@ _FIELDS: Final = (
     ("dce_rpc", {"endpoint", "operation"}), ("smb_files", {"action", "path"}), ("x509", {"certificate.serial"}),
     ("ssh", {"auth_attempts"}), ("rdp", {"security_protocol"}), ("rdp", {"cookie"}), ("files", {"fuid", "mime_type"}),
     ("kerberos", {"service", "success"}), ("kerberos", {"client", "success"}), ("kerberos", {"request_type"}),
+    ("smb_mapping", {"share_type"}),
 )  # fmt: skip
 """Fields by which a JSON record without a name is told, the first that fits."""
 
