@@ -3,38 +3,35 @@ Delivery: acknowledged.
 
 In: sessions of frames (`relp_frames`). Out: each ``syslog`` frame's data as one record; ``rsp 200`` for it
 once it is on disk. What a client sends again after a lost session is recognised by the rule in `replay`,
-acknowledged, counted as `repeated` and not stored again. While the spool is full nothing is read and
-nothing acknowledged. What may be a replay takes of its source's memory (`hands`) as well; a session that waits
-with more of it than there is room for is ended: its client keeps it. Invariants: acknowledgements go out in the
-order of the frames, and a frame without one was either not stored, or is in the session's tail.
+acknowledged, counted as `repeated` and not stored again, however large it is (`relp_opening`). While the spool is
+full nothing is read and nothing acknowledged. Invariants: acknowledgements go out in the order of the frames, and
+a frame without one was either not stored, or is in the session's tail.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import secrets
-import socket
-import struct
-import termios
 import time
-from collections import deque
 from typing import ClassVar, Final
 
+from collectors.receivers import other_end
 from collectors.receivers.assembly import Whole
 from collectors.receivers.base import Delivery
 from collectors.receivers.framing import FramingError
+from collectors.receivers.relp_answers import Answers
 from collectors.receivers.relp_frames import Frame, RelpFramer
-from collectors.receivers.replay import ALIVE, QUIET, Match, Tail
-from collectors.receivers.stream import HIGH_WATER, StreamConnection, StreamReceiver
+from collectors.receivers.relp_opening import Opening
+from collectors.receivers.replay import ALIVE, QUIET, Beyond, Tail
+from collectors.receivers.stream import StreamConnection, StreamReceiver
 from collectors.spool import Draft
 
 _OFFERS: Final = b"200 OK\nrelp_version=0\nrelp_software=thapcanh,1,https://relp\ncommands=syslog"
 _LOOK_AGAIN: Final = 0.05
 _EMPTIED_WITHIN: Final = 0.5
-_FRAME: Final = (
-    100  # bytes that a frame takes beside its data, roughly: one without data is not for nothing
+_HEARS_NO_MORE: Final = (
+    1.0  # so long a session that is ended stays, for its client to read its answers
 )
 
 
@@ -45,14 +42,12 @@ class _Session(StreamConnection):
         super().__init__(receiver)
         self._framer = RelpFramer(self.intake.limits.record)
         self._opened = False
-        self._unanswered: deque[int] = deque()  # numbers of the frames in hand or being stored
-        self._wholes: deque[list[int]] = deque()  # those of each assembled record in hand
-        self._done: set[int] = set()  # stored, but an earlier one is held in the assembler
+        self._answers = Answers(assembled=False)  # of the frames in hand or being stored
         self._stored_lines: frozenset[int] = frozenset()  # audit lines of before a restart
         self._closing: int | None = None  # the number of the close frame
-        self._match: Match | None = None
-        self._held: list[Frame] = []  # while it is not known whether they are a replay
-        self._held_bytes = 0
+        self._opening: Opening | None = None  # while it is not known whether it is a replay
+        self._beyond: Beyond | None = None
+        self._deaf = False  # it is at its end; its client will send again what is not answered
         self._unheard = 0.0  # when we last did not listen
         self._tail: Tail | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -62,6 +57,8 @@ class _Session(StreamConnection):
     # Frames in.
 
     def feed(self, data: bytes) -> None:
+        if self._deaf:
+            return
         cut = self._framer.cut
         try:
             frames = self._framer.feed(data)
@@ -71,7 +68,7 @@ class _Session(StreamConnection):
         if self._framer.cut != cut:
             self.tally.note("cut", self._framer.cut - cut)
         start, count = 0, len(frames)
-        while start < count and self._closing is None:
+        while start < count and self._closing is None and not self._deaf:
             frame = frames[start]
             if frame.command != b"syslog":
                 start += 1
@@ -118,68 +115,59 @@ class _Session(StreamConnection):
             if other is not self and other.held_up and other.peer == self.peer and other.transport:
                 other.transport.abort()
         if self.assembler is not None:
+            self._answers = Answers(assembled=True)
             self._stored_lines = self.intake.tails.audit_lines(source, self.peer)
         tails = self.intake.tails.of(source, self.peer)
         if tails:
-            self._match = Match(tails)
+            self._opening = Opening(tails, source, self.intake.hands)
         else:
             self._begin()
 
     def _records(self, frames: list[Frame]) -> None:
-        if self._match is None:
+        opening = self._opening
+        if opening is None:
             self._take(frames)
             return
-        for frame in frames:
-            self._match.feed(hash(frame.data))
-        self._held += frames
-        self._hold(sum(len(frame.data) + _FRAME for frame in frames))
-        self._decide()
-
-    def _hold(self, size: int) -> None:
-        """Frames are undecided: they are in memory, and no sender has more of that for connecting often."""
         assert self.identity is not None
         source = self.identity.source
-        self._held_bytes += size
-        self.intake.hands.take(source, size)
-        if self._held_bytes > HIGH_WATER:
+        if not opening.frames and self.intake.tails.is_new(source, self.peer, hash(frames[0].data)):
+            self._opening = None
+            self._begin()
+            self._take(frames)
+            return
+        opening.add(frames)
+        if opening.full and not opening.match.waiting:  # it waits for others, and needs no more
             self.hold_up("undecided", on=True)
         self._wait_for_room(source)
-
-    def _let_go(self) -> list[Frame]:
-        """The undecided frames, which are decided or given up."""
-        size, self._held_bytes = self._held_bytes, 0
-        held, self._held = self._held, []
-        if size and self.identity is not None:
-            self.intake.hands.give_back(self.identity.source, size)
-        return held
+        self._decide()
 
     # Replay or new.
 
     def _decide(self, *, final: bool = False) -> None:
-        """When it is known which of the held frames are a replay: answer those, and take the others."""
-        match = self._match
-        if match is None or self.lost.is_set():
+        """When it is known which of the first frames are a replay: answer those, and take the others."""
+        opening, moment = self._opening, time.monotonic()
+        if opening is None or self.lost.is_set():
             return
-        if self._held and "share" in self._held_up:
-            self._unheard = time.monotonic()
-            if self._unheard - self.last > ALIVE and self.transport:
-                self.tally.note("undecided_too_much")
-                self.transport.abort()
-            else:
+        waiting = opening.match.waiting
+        if waiting and opening.frames and self.held_up:
+            self._unheard = moment
+            self._look_again()
+            return
+        quiet = moment - max(self.last, self._unheard) > QUIET
+        found = opening.match.replayed()
+        if (
+            not opening.frames
+            or (waiting and not quiet and not final)
+            or self._must_wait(opening, found)
+        ):
+            if opening.frames:
                 self._look_again()
             return
-        quiet = time.monotonic() - max(self.last, self._unheard) > QUIET
-        found = match.replayed()
-        if not self._held or (match.waiting and not quiet and not final) or self._must_wait(found):
-            if self._held:
-                self._look_again()
-            return
-        self._match = None
-        held = self._let_go()
+        self._opening = None
+        frames = opening.let_go()
         self.hold_up("undecided", on=False)
         if found is None:
-            self._begin()
-            self._take(held)
+            self._take_as_new(opening, frames)
             return
         tail, length = found
         self._tail = tail
@@ -187,11 +175,33 @@ class _Session(StreamConnection):
         self.intake.tails.take_over(tail, self)
         tail.unacknowledged = 0
         self.tally.repeated += length
-        self._acknowledge([frame.txnr for frame in held[:length]])
-        self._take(held[length:])
+        self._acknowledge([frame.txnr for frame in frames[:length]])
+        if length < opening.without_body:
+            self._ask_again()
+            return
+        self._take(frames[length:])
         self._close_if_done()
 
-    def _must_wait(self, found: tuple[Tail, int] | None) -> bool:
+    def _take_as_new(self, opening: Opening, frames: list[Frame]) -> None:
+        assert self.identity is not None
+        if opening.without_body:
+            tails, source = self.intake.tails, self.identity.source
+            tails.find_new(source, self.peer, opening.first, sure=not opening.match.waiting)
+            self._ask_again()
+            return
+        self._beyond = Beyond(opening.match.tails)
+        self._begin()
+        self._take(frames)
+
+    def _ask_again(self) -> None:
+        """What is not answered and whose bytes are let go comes again in the client's next session."""
+        self.tally.note("asked_again")
+        self._deaf = True
+        if self.transport is not None:
+            self.transport.write(b"0 serverclose 0\n")
+            asyncio.get_running_loop().call_later(_HEARS_NO_MORE, self.transport.abort)
+
+    def _must_wait(self, opening: Opening, found: tuple[Tail, int] | None) -> bool:
         """For the tail's last records to be on disk, or for its old connection to be found dead."""
         if found is None:
             return False
@@ -199,10 +209,10 @@ class _Session(StreamConnection):
         owner = tail.owner
         if isinstance(owner, _Session) and not owner.lost.is_set():
             asked = self._probed.setdefault(tail, time.monotonic())
-            owner.probe()
-            if time.monotonic() - asked > ALIVE and self._match:
-                if owner.last > asked or self._match.proves_nothing(*found):
-                    self._match.exclude(tail)
+            other_end.ask(owner.transport)
+            if time.monotonic() - asked > ALIVE:
+                if owner.last > asked or opening.match.proves_nothing(*found):
+                    opening.match.exclude(tail)
                 elif owner.transport:  # a proxy holds it open; the client is here
                     owner.transport.abort()
             return True
@@ -217,13 +227,6 @@ class _Session(StreamConnection):
         self._decide(final=self._closing is not None)
         self._close_if_done()
 
-    def probe(self) -> None:
-        """Have the kernel ask the other end whether this connection still is; a dead one is lost then."""
-        if (sock := self._socket) is not None:
-            for option, value in (("IDLE", 1), ("INTVL", 1), ("CNT", 3)):
-                sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, f"TCP_KEEP{option}"), value)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-
     def _begin(self) -> None:
         assert self.identity is not None
         self.session = secrets.randbits(32) | 1
@@ -236,10 +239,13 @@ class _Session(StreamConnection):
         if not frames or self._tail is None:
             return
         bodies = [frame.data for frame in frames]
-        self._tail.add(map(hash, bodies))
+        hashes = [hash(body) for body in bodies]
+        if self._beyond is not None and (twice := self._beyond.feed(hashes)):
+            self.tally.note("replay_too_long", twice)
+        self._tail.add(hashes)
         self._tail.unacknowledged += len(bodies)
         self._tail.pending += len(bodies)
-        self._unanswered.extend(frame.txnr for frame in frames)
+        self._answers.take(frame.txnr for frame in frames)
         if self.assembler is None:
             self.take(bodies)
             return
@@ -247,30 +253,19 @@ class _Session(StreamConnection):
         for frame in frames:
             if self._stored_lines and hash(frame.data) in self._stored_lines:
                 self.tally.repeated += 1
-                self._done.add(frame.txnr)
+                self._answers.known(frame.txnr)
             else:
                 self.whole(self.assembler.feed(frame.data, frame.txnr, moment))
-        if self._done:
-            self._tell(self._stored_numbers(0))
+        if numbers := self._answers.stored(0):
+            self._tell(numbers)
 
     def whole(self, found: list[Whole[int]]) -> None:
-        self._wholes.extend(one.tags for one in found)
+        for one in found:
+            self._answers.record(one.tags)
         super().whole(found)
 
-    def _stored_numbers(self, records: int) -> list[int]:
-        """Of the frames that can be answered, in their order."""
-        if self.assembler is None:
-            return [self._unanswered.popleft() for _ in range(records)]
-        for _ in range(records):
-            self._done.update(self._wholes.popleft())
-        numbers = []
-        while self._unanswered and self._unanswered[0] in self._done:
-            numbers.append(self._unanswered.popleft())
-        self._done.difference_update(numbers)
-        return numbers
-
     def stored(self, batch: list[Draft]) -> None:
-        self._tell(self._stored_numbers(len(batch)))
+        self._tell(self._answers.stored(len(batch)))
         self._close_if_done()
 
     def _tell(self, numbers: list[int]) -> None:
@@ -299,7 +294,7 @@ class _Session(StreamConnection):
         return self.transport is not None and self.transport.get_extra_info("ssl_object") is None
 
     async def _end_of_stream(self) -> None:
-        if self._match is not None:
+        if self._opening is not None:
             if self.transport:
                 self.transport.abort()
             return
@@ -307,7 +302,7 @@ class _Session(StreamConnection):
             await asyncio.wait({self.pump})
         tail, deadline = self._tail, time.monotonic() + _EMPTIED_WITHIN
         while not self.lost.is_set() and time.monotonic() < deadline:
-            if self._all_read():
+            if self.transport and other_end.all_confirmed(self.transport):
                 if tail is not None and not tail.unacknowledged:
                     with contextlib.suppress(OSError):  # of the note of it: a full disk
                         self.intake.tails.tell(tail)
@@ -316,27 +311,10 @@ class _Session(StreamConnection):
         if self.transport:
             self.transport.close()
 
-    @property
-    def _socket(self) -> socket.socket | None:
-        found: socket.socket | None = (
-            self.transport.get_extra_info("socket") if self.transport else None
-        )
-        return found if found is not None and found.fileno() >= 0 else None
-
-    def _all_read(self) -> bool:
-        """Whether the other end's kernel has confirmed every byte of ours. A program that ends with
-        some of them unread resets the connection instead of closing it."""
-        sock = self._socket
-        if sock is None or self.transport is None or self.transport.get_write_buffer_size():
-            return False
-        with contextlib.suppress(OSError):
-            left = struct.unpack("i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4)))[0]
-            return bool(left == 0)
-        return False
-
     def _close_if_done(self) -> None:
         """Answer the close frame when all before it is answered."""
-        if self._closing is None or self._unanswered or self._held or self.transport is None:
+        undecided = self._opening is not None and self._opening.frames
+        if self._closing is None or self._answers or undecided or self.transport is None:
             return
         if self.transport.is_closing():
             return
@@ -360,8 +338,9 @@ class _Session(StreamConnection):
     def ended(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._match = None
-        self._let_go()
+        if self._opening is not None:
+            self._opening.let_go()
+            self._opening = None
         if self._framer.unfinished:
             self.tally.note("unfinished")
         tail = self._tail

@@ -30,6 +30,8 @@ known whose records are among the newest of the spool. The rule:
    without a time) proves nothing, and is rather stored twice than lost.
 8. Audit lines name their event and come interleaved; the spool holds them by event, so that after a restart their
    order is not known. There a line is a replay if the very same one is among the last of a tail.
+9. A replay of more records than `KEPT` begins before what is kept, and is stored twice. `Beyond` sees it, by the
+   records that follow there, and says how many.
 
 What a genuine repeat must look like to be taken for a replay: a client that ends its session without
 ``close`` and begins the next one with the very records that ended the last, at least one of them said only
@@ -46,11 +48,14 @@ from typing import Final
 from pipeline.model.records import RawRecord
 
 KEPT: Final = 1024
+_SURE: Final = 8
+_LOOKED_AT: Final = 65_536
 QUIET: Final = 3.0
 ALIVE: Final = 6.0
 TOLD: Final = 1 << 40  # beside a session's number: what its end said
 _PER_SENDER: Final = 8
 _ENDED_AT_MOST: Final = 2000
+_NEW_AT_MOST: Final = 2000
 
 
 class Tail:
@@ -82,6 +87,10 @@ class Match:
         self._open: list[tuple[Tail, int]] = []
         self._fits: list[tuple[int, Tail]] = []
         self._count = 0
+
+    @property
+    def tails(self) -> list[Tail]:
+        return list(self._sizes)
 
     @property
     def waiting(self) -> bool:
@@ -136,6 +145,34 @@ class Match:
         return len(tail.hashes) == self._sizes[tail]
 
 
+class Beyond:
+    """A session that was found to be new, and may yet be a replay of more than is kept: then it comes to where that
+    begins, and goes on like it for so many records that it is no chance."""
+
+    def __init__(self, tails: Iterable[Tail]) -> None:
+        kept = [tail.hashes[-KEPT:] for tail in tails if len(tail.hashes) >= KEPT]
+        self._kept = {one[0]: one[1:_SURE] for one in kept}
+        self._run: array[int] | None = None  # what the next records would be
+        self._count = 0
+
+    def feed(self, hashes: Iterable[int]) -> int:
+        """The session's next records. How many came twice, once, when it is sure; else 0."""
+        if not self._kept:
+            return 0
+        for one in hashes:
+            self._count += 1
+            if self._run and self._run[0] == one:
+                self._run = self._run[1:]
+                if not self._run:
+                    self._kept.clear()
+                    return self._count - _SURE + KEPT
+            else:
+                self._run = self._kept.get(one)
+        if self._count > _LOOKED_AT:
+            self._kept.clear()
+        return 0
+
+
 def _places(tail: Tail, record: int) -> Iterable[int]:
     """Where in the tail a replay may begin with this record."""
     hashes, size = tail.hashes, len(tail.hashes)
@@ -156,6 +193,7 @@ class Tails:
         self._note_ended = note_ended
         self._of: dict[tuple[str, str], list[Tail]] = {}
         self._ended: OrderedDict[int, tuple[tuple[str, str], Tail]] = OrderedDict()
+        self._new: OrderedDict[tuple[str, str], tuple[int, bool]] = OrderedDict()
 
     def of(self, source: str, peer: str) -> list[Tail]:
         return [tail for tail in self._of.get((source, peer), ()) if tail.hashes]
@@ -203,6 +241,23 @@ class Tails:
             self._of[source, peer] = left
         else:
             self._of.pop((source, peer), None)
+
+    def find_new(self, source: str, peer: str, first: int, *, sure: bool) -> None:
+        """A session that begins with this record was found to be no replay, when its bytes were let go. One that
+        only fell silent is not `sure`; twice it is."""
+        key = (source, peer)
+        known = self._new.pop(key, None)
+        self._new[key] = (first, sure or (known is not None and known[0] == first))
+        while len(self._new) > _NEW_AT_MOST:
+            self._new.popitem(last=False)
+
+    def is_new(self, source: str, peer: str, first: int) -> bool:
+        """Asked once of the session that comes next."""
+        known = self._new.get((source, peer))
+        if known is None or (known[0] == first and not known[1]):
+            return False
+        del self._new[source, peer]
+        return known[0] == first
 
     def audit_lines(self, source: str, peer: str) -> frozenset[int]:
         """The hashes of those that are stored, in whatever order they came."""

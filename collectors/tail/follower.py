@@ -61,9 +61,8 @@ class Follower:
         """The records that the next bytes complete, and whether there may be more bytes at once."""
         assert self.content is not None
         block = self.content.read(self.place, READ)
-        size = self.content.size()
-        if size is not None and size < self.place + len(block):
-            return [], False  # emptied while it was read: the next look sees it
+        if block and not self._still(self.content, self.place + len(block)):
+            return [], False  # the next look sees it
         pieces: list[Piece] = []
         if block:
             self.grown = now
@@ -72,6 +71,14 @@ class Follower:
             pieces += self.finish(now)
             self.ended = True
         return pieces + self._late(now), len(block) == READ
+
+    def _still(self, content: contents.Content, read: int) -> bool:
+        """Whether what was read up to there is of this content: asked afterwards, as the file may have been emptied, and
+        written to, at any time since the look at it."""
+        size, mark = content.size(), self.entry.mark
+        if size is None:
+            return True
+        return size >= read and (mark is None or contents.bears(content, mark))
 
     def _split(self, block: bytes, pieces: list[Piece], now: float) -> None:
         newline, width = self.ways.newline, len(self.ways.newline)
@@ -170,13 +177,10 @@ class Follower:
         entry.beyond = {at: n for at, n in entry.beyond.items() if at >= done}
         entry.offset, entry.skipping, entry.ended = done, self.skipping, self.ended
         content = self.content
-        sound = content is not None and not content.packed and done > 0
-        if (
-            content is not None
-            and sound
-            and (entry.mark is None or contents.bears(content, entry.mark))
-            and (mark := contents.mark(content, done, entry.mark)) is not None
-        ):
+        if content is None or content.packed or not done:
+            return
+        mark = contents.mark(content, done, entry.mark)
+        if mark is not None and (entry.mark is None or contents.bears(content, entry.mark)):
             entry.remember(mark)
 
     def close(self) -> None:

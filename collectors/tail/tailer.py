@@ -217,6 +217,8 @@ class Tailer:
                 return
             twin = content.packed and any(e.mark and contents.bears(content, e.mark) for e in alike)
             entry = self._new(one, content, head, twin=twin)
+            if entry.mark is None and not content.packed:
+                return  # it has just been emptied
             self.entries.add(entry)
         if content.packed:
             entry.done, entry.ended = (one.size, one.changed), entry.ended and entry.offset == 0

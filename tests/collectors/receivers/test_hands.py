@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.collector import LISTENERS, running, spooled, tally
-from support.relp import RelpClient
 
 from collectors.collect import PUSH_BACK_NAME
-from collectors.receivers import hands, relp
+from collectors.receivers import hands
 from collectors.receivers.hands import Hands
 from pipeline.settings.values import CollectSettings
 
@@ -86,40 +85,3 @@ def test_one_that_sends_and_hangs_up_again_and_again_holds_no_more_and_loses_not
             time.sleep(0.05)
     bodies = [one.body for one in spooled(tmp_path)]
     assert len(set(bodies)) == len(bodies) == 24 * 300 + 1
-
-
-def test_what_may_be_a_replay_counts_too_and_who_waits_with_too_much_of_it_is_ended(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hands.Hands.__init__, "__defaults__", (400_000,))
-    monkeypatch.setattr(hands, "_LEAST", 100_000)
-    monkeypatch.setattr(relp, "QUIET", 60.0)
-    monkeypatch.setattr(relp, "ALIVE", 0.3)
-    records = [b"<1>%03d " % number + b"x" * 200 for number in range(1000)]
-    with running(tmp_path, CollectSettings(node="n1", listeners=LISTENERS)) as collector:
-        held = collector.intake.hands._held
-        port = collector.ports["relp"]
-        client = RelpClient(port)
-        client.open()
-        client.send(records)
-        while len(spooled(tmp_path)) < 1000:
-            time.sleep(0.02)
-        client.cut(reset=True)  # without having read an answer: all comes again
-        half = []
-        for number in range(8):  # 150 kB each, of which nobody knows yet whether they are new
-            other = RelpClient(port)
-            other.unacknowledged.update(enumerate(records[:500]))
-            other.open()
-            half.append(other)
-            while number < 3 and held["q1-fw"] < min(400_000, 150_000 * (number + 1)):
-                time.sleep(0.01)
-        while not tally(collector, "relp", "q1-fw")["notes"].get("undecided_too_much"):  # type: ignore[attr-defined]
-            assert held["q1-fw"] < 700_000
-            time.sleep(0.01)
-        for other in half:
-            other.cut()
-        while held:
-            time.sleep(0.01)
-        client.settle()
-        assert tally(collector, "relp", "q1-fw")["repeated"] == 1000
-    assert [one.body for one in spooled(tmp_path)] == records
