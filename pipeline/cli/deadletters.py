@@ -15,8 +15,9 @@ from pipeline.model.scope import OPERATOR
 
 deadletter = typer.Typer(no_args_is_help=True, help="Records that could not be read.")
 Cause = Annotated[str, typer.Option(help="Only of this cause, e.g. parse_failure.")]
+Product = Annotated[str, typer.Option(help="Only of sources that run this product.")]
 SourceOption = Annotated[str, typer.Option("--source", help="Only of this source.")]
-_GROUPS = ("cause", "source", "count", "last", "samples", "message")
+_GROUPS = ("cause", "source", "product", "count", "last", "samples", "message")
 _EACH = ("id", "received", "cause", "source", "message")
 
 
@@ -28,6 +29,7 @@ def attach(app: typer.Typer) -> None:
 def deadletter_list(
     cause: Cause = "",
     source: SourceOption = "",
+    product: Product = "",
     agency: AgencyFilter = "",
     state: Annotated[
         str, typer.Option(help="open, replayed, dismissed; all of them: any")
@@ -46,8 +48,9 @@ def deadletter_list(
     from pipeline.sources.register import get_source
 
     filters = Filters(
-        cause=cause, source=source, agency=agency, state="" if state == "any" else state
-    )
+        cause=cause, source=source, product=product, agency=agency,
+        state="" if state == "any" else state,
+    )  # fmt: skip
     with opened(home) as here:
         check_agency(here.state, OPERATOR, agency)
         if source:
@@ -95,6 +98,7 @@ def deadletter_replay(
     ] = None,
     cause: Cause = "",
     source: SourceOption = "",
+    product: Product = "",
     agency: AgencyFilter = "",
     force: Annotated[
         bool, typer.Option("--force", help="Those too whose product reads as it did.")
@@ -111,9 +115,9 @@ def deadletter_replay(
     from pipeline.sources.dead_letters import Filters
     from pipeline.sources.register import get_source
 
-    if which is None and not (cause or source or agency):
+    if which is None and not (cause or source or product or agency):
         raise UsageError(
-            "which letters?", expected="an id, --cause, --source or --agency",
+            "which letters?", expected="an id, --cause, --source, --product or --agency",
             remedy="thapcanh deadletter list",
         )  # fmt: skip
     with (
@@ -130,8 +134,8 @@ def deadletter_replay(
         if source:
             get_source(here.state, OPERATOR, source)
         done = replay(
-            here, OPERATOR, Filters(cause=cause, source=source, agency=agency), letter=which,
-            force=force, wait=wait, report=report,
+            here, OPERATOR, Filters(cause=cause, source=source, product=product, agency=agency),
+            letter=which, force=force, wait=wait, report=report,
         )  # fmt: skip
     item = dataclasses.asdict(done)
     show_one({k: v for k, v in item.items() if as_json or k != "why"}, as_json=as_json)

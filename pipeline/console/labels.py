@@ -149,6 +149,7 @@ JOB_KINDS: Final[Mapping[str, str]] = {
     "backtest_rule": _("Backtest of a rule"),
     "backtest_exception": _("Backtest of an exception"),
     "backfill": _("Backfill"),
+    "replay": _("Dead letters taken in again"),
 }
 STANDINGS: Final[Mapping[str, str]] = {
     "proposed": _("Waits for approval"),
@@ -228,6 +229,7 @@ ACCESS_DEEDS: Final[Mapping[str, str]] = {
     "key_revoked": _("source's key revoked"),
     "certificate_added": _("source's certificate added"),
     "certificate_revoked": _("source's certificate revoked"),
+    "letters_replayed": _("dead letters taken in again"),
     "knock_admitted": _("unknown sender admitted"),
     "knock_ignored": _("unknown sender ignored"),
     "knock_shown": _("unknown sender no longer ignored"),

@@ -24,6 +24,19 @@ OUTAGES: Final[Mapping[str, str]] = {
     "expired": _("Gone before it was fetched"),
     "missed": _("Further back than the API keeps"),
 }
+LETTER_CAUSES: Final[Mapping[str, str]] = {
+    "parse_failure": _("Not understood"),
+    "poison": _("It killed its reader"),
+    "store_refused": _("The store refused it"),
+    "unknown_product": _("Its product is not known"),
+    "unknown_source": _("Its source is not in the register"),
+    "spool_damaged": _("The disk lost its bytes"),
+}
+LETTER_STATES: Final[Mapping[str, str]] = {
+    "open": _("Open"),
+    "replayed": _("Taken in again"),
+    "dismissed": _("Set aside"),
+}
 OUTCOMES: Final[Mapping[str, str]] = {
     "read": _("Read"),
     "failed": _("Not understood"),
@@ -112,6 +125,11 @@ ERRORS: Final = (
     _("no such encoding"),
     _("no such time zone"),
     _("no such agency"),
+    _("no such dead letter"),
+    _("the letter is not open"),
+    _("which letters?"),
+    _("narrow the list first"),
+    _("too much work waits already"),
     _("no such threshold"),
     _("the threshold is out of range"),
 )

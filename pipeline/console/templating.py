@@ -58,6 +58,8 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "list_kind": labels.LIST_KINDS,
     "asset_kind": labels.ASSET_KINDS,
     "way": labels.WAYS,
+    "letter_cause": source_labels.LETTER_CAUSES,
+    "letter_state": source_labels.LETTER_STATES,
     "outcome": source_labels.OUTCOMES,
     "encoding": source_labels.ENCODINGS,
     "receiver": source_labels.RECEIVERS,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -28,6 +28,8 @@ from pipeline.store.base import Store
 log = logging.getLogger(__name__)
 SIGN_SECONDS: Final = 0.5
 Opens = Callable[[str, str], bool]
+Sign = Callable[[int, int], None]
+Work = Callable[[jobs.Taken, Sign, datetime], dict[str, Any]]
 
 
 class StoppedError(Exception):
@@ -42,15 +44,31 @@ def work_once(
     stop: threading.Event,
     clock: Callable[[], datetime] = utc_now,
 ) -> bool:
-    """Do one job; False where none waits. `opens(level, status)`: whether findings of such a rule open
-    tickets."""
-    taken = jobs.take(state, now=clock())
+    """Do one job of detection; False where none waits. `opens(level, status)`: whether findings of such a
+    rule open tickets."""
+
+    def work(taken: jobs.Taken, sign: Sign, now: datetime) -> dict[str, Any]:
+        return _do(state, store, taken, sign, opens, now)
+
+    return do_one(state, jobs.DETECTION, work, stop=stop, clock=clock)
+
+
+def do_one(
+    state: State,
+    kinds: Collection[str],
+    work: Work,
+    *,
+    stop: threading.Event,
+    clock: Callable[[], datetime] = utc_now,
+) -> bool:
+    """Take one job of these kinds and let `work` do it, with signs of life; False where none waits."""
+    taken = jobs.take(state, kinds, now=clock())
     if taken is None:
         return False
     sign = _Sign(state, taken, stop, clock)
     try:
         with sign:
-            result = _do(state, store, taken, sign, opens, clock())
+            result = work(taken, sign, clock())
         jobs.finish(state, taken, result, now=clock())
     except StoppedError:
         jobs.give_back(state, taken)
@@ -126,7 +144,7 @@ def _do(
     state: State,
     store: Store,
     taken: jobs.Taken,
-    sign: Callable[[int, int], None],
+    sign: Sign,
     opens: Opens,
     now: datetime,
 ) -> dict[str, Any]:

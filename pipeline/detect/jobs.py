@@ -11,7 +11,7 @@ sees their own jobs, and all of them if they see all agencies: a result counts w
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
 
@@ -27,7 +27,10 @@ from pipeline.state.state import State
 from pipeline.state.tables.detection import Run
 from pipeline.state.tables.jobs import JobRow
 
-Kind = Literal["backtest_rule", "backtest_exception", "backfill"]
+Kind = Literal["backtest_rule", "backtest_exception", "backfill", "replay"]
+DETECTION: Final = frozenset({"backtest_rule", "backtest_exception", "backfill"})
+REPLAY: Final = frozenset({"replay"})
+"""Which worker does which: what has the spool replays, what has the rules does the rest."""
 SILENCE: Final = timedelta(seconds=30)
 KEPT: Final = timedelta(days=180)
 MOST_TRIES: Final = 3
@@ -73,10 +76,15 @@ def ask(
     state: State, actor: Actor, kind: Kind, subject: str, asked: Mapping[str, Any], *, now: datetime
 ) -> str:
     """Its id; the same work that waits or runs already is not asked for twice."""
-    require(actor, "rule.write", None)
+    require(actor, "dead.replay" if kind in REPLAY else "rule.write", None)
+    alike = REPLAY if kind in REPLAY else DETECTION
     with state.begin() as session:
         session.execute(sa.delete(JobRow).where(JobRow.ended < now - KEPT))
-        waiting = list(session.scalars(sa.select(JobRow).where(JobRow.status.in_(_OPEN))))
+        waiting = list(
+            session.scalars(
+                sa.select(JobRow).where(JobRow.status.in_(_OPEN), JobRow.kind.in_(alike))
+            )
+        )
         for row in waiting:
             if (row.kind, row.subject, row.asked, row.by) == (kind, subject, asked, actor.name):
                 return row.id
@@ -106,11 +114,17 @@ def find_job(state: State, actor: Actor, job: str, *, now: datetime) -> Job:
 
 
 def list_jobs(
-    state: State, actor: Actor, *, subject: str = "", limit: int = 50, now: datetime
+    state: State,
+    actor: Actor,
+    *,
+    kinds: Collection[str] = DETECTION,
+    subject: str = "",
+    limit: int = 50,
+    now: datetime,
 ) -> list[Job]:
     """The newest first, within what the reader may see."""
     require(actor, "rule.read", None)
-    query = sa.select(JobRow).order_by(JobRow.id.desc()).limit(limit)
+    query = sa.select(JobRow).where(JobRow.kind.in_(kinds)).order_by(JobRow.id.desc()).limit(limit)
     if subject:
         query = query.where(JobRow.subject == subject)
     if not _sees_all(actor):
@@ -119,16 +133,16 @@ def list_jobs(
         return [_job(row, now) for row in session.scalars(query)]
 
 
-def waits(state: State, *, now: datetime) -> bool:
-    """Whether there is anything for a worker."""
+def waits(state: State, kinds: Collection[str] = DETECTION, *, now: datetime) -> bool:
+    """Whether there is anything for a worker of these kinds."""
     with state.read() as session:
-        return session.scalar(_to_take(now).with_only_columns(sa.func.count())) != 0
+        return session.scalar(_to_take(kinds, now).with_only_columns(sa.func.count())) != 0
 
 
-def take(state: State, *, now: datetime) -> Taken | None:
-    """The oldest job that nobody works on; None where there is none."""
+def take(state: State, kinds: Collection[str] = DETECTION, *, now: datetime) -> Taken | None:
+    """The oldest job of these kinds that nobody works on; None where there is none."""
     with state.begin() as session:
-        for row in session.scalars(_to_take(now).order_by(JobRow.id).with_for_update()):
+        for row in session.scalars(_to_take(kinds, now).order_by(JobRow.id).with_for_update()):
             if row.kind == "backfill" and row.started is not None:
                 _bury_runs(session, row.started, now)
             if row.tries >= MOST_TRIES:
@@ -176,9 +190,9 @@ def _write(state: State, taken: Taken, **values: Any) -> None:
             raise ConflictError("the job was cancelled, or another works on it", got=taken.id)
 
 
-def _to_take(now: datetime) -> sa.Select[JobRow]:
+def _to_take(kinds: Collection[str], now: datetime) -> sa.Select[JobRow]:
     dead = sa.and_(JobRow.status == "running", JobRow.alive < now - SILENCE)
-    return sa.select(JobRow).where(sa.or_(JobRow.status == "waiting", dead))
+    return sa.select(JobRow).where(JobRow.kind.in_(kinds), sa.or_(JobRow.status == "waiting", dead))
 
 
 def _bury_runs(session: Session, since: datetime, now: datetime) -> None:

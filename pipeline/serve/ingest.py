@@ -156,7 +156,7 @@ def see_through(here: Installation, so_far: Ingested, report: Report) -> Ingeste
     with _role(here, "tickets") as ours:
         if ours:
             ticket_all(here)
-    return _counts(here, so_far)
+    return settled_counts(here, so_far)
 
 
 def _see_node(here: Installation, node: str, last: int, report: Report) -> None:
@@ -236,7 +236,8 @@ def ticket_all(here: Installation) -> None:
         pass
 
 
-def _counts(here: Installation, so_far: Ingested) -> Ingested:
+def settled_counts(here: Installation, so_far: Ingested) -> Ingested:
+    """With what became of the node's records, as far as they are settled."""
     from pipeline.state.tables.intake import DeadLetterRow, Settlement
 
     ours = DeadLetterRow.node == so_far.node

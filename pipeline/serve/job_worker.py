@@ -1,6 +1,8 @@
-"""The worker of jobs: a process of its own beside the role *detect*, so that long work delays no run.
+"""The worker of jobs: a process of its own beside the roles *detect* (backtests, backfills) and *normalise* (replays,
+where the spool is), so that long work delays no run.
 
-    python -m pipeline.serve.job_worker HOME        # ends when standard input does, or nothing is left
+    python -m pipeline.serve.job_worker HOME            # ends when standard input does, or nothing is left
+    python -m pipeline.serve.job_worker HOME replay     # replays of dead letters instead
 
 The role starts one when a job waits (`JobDesk.look`); it works off what waits, at low priority, and ends.
 A worker that is killed leaves a job whose signs of life stop; the next one takes it again.
@@ -28,10 +30,11 @@ NICE = 10
 
 
 class JobDesk:
-    """Starts a worker when a job waits and none is at work. One per role *detect*."""
+    """Starts a worker when a job waits and none is at work. One per role *detect*, and one (`replays`) per
+    role *normalise*."""
 
-    def __init__(self, here: Installation) -> None:
-        self._here = here
+    def __init__(self, here: Installation, *, replays: bool = False) -> None:
+        self._here, self._replays = here, replays
         self.worker: subprocess.Popen[bytes] | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -49,12 +52,14 @@ class JobDesk:
         if self.worker is not None and self.worker.returncode:
             log.warning("a worker of jobs fell", extra={"exit": self.worker.returncode})
         self.worker = None
-        if jobs.waits(self._here.state, now=utc_now()):
+        kinds = jobs.REPLAY if self._replays else jobs.DETECTION
+        if jobs.waits(self._here.state, kinds, now=utc_now()):
             command = [
                 sys.executable,
                 "-m",
                 "pipeline.serve.job_worker",
                 str(self._here.settings.home),
+                *(["replay"] if self._replays else []),
             ]
             self.worker = subprocess.Popen(command, stdin=subprocess.PIPE)
 
@@ -70,21 +75,32 @@ class JobDesk:
             self.worker.wait()
 
 
-def main(home: Path) -> None:
-    from pipeline.detect.job_work import work_once
+def main(home: Path, *, replays: bool = False) -> None:
+    from pipeline.detect.job_work import do_one, work_once
 
     os.nice(NICE)
     stop = threading.Event()
     stop_with_parent(stop)
     here = open_home(home, create=False)
     try:
-        while not stop.is_set() and work_once(
-            here.state, here.store, opens=lambda *rule: opens_tickets(here, *rule), stop=stop
-        ):
+        if replays:
+            from pipeline.serve.replay_work import replay_work
+
+            def turn() -> bool:
+                return do_one(here.state, jobs.REPLAY, replay_work(here, stop), stop=stop)
+        else:
+
+            def turn() -> bool:
+                return work_once(
+                    here.state, here.store, stop=stop,
+                    opens=lambda *rule: opens_tickets(here, *rule),
+                )  # fmt: skip
+
+        while not stop.is_set() and turn():
             pass
     finally:
         here.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), replays=sys.argv[2:] == ["replay"])

@@ -89,6 +89,7 @@ def replay(
         for views in batches:
             _choose(chosen, views, sources, products, force=force)
             if not chosen.drafts:
+                report("unchanged", chosen.unchanged)
                 continue
             writer = writer or opened.enter_context(_writer(here, node))
             writer.append(chosen.drafts)
@@ -99,7 +100,7 @@ def replay(
         done = see_through(here, done, report)
     return Replayed(
         done.node, chosen.records, chosen.unchanged, chosen.impossible, tuple(chosen.why),
-        done.stored, done.known, done.refused, done.dropped, _failed(here, node),
+        done.stored, done.known, done.refused, done.dropped, letters_again(here, node),
     )  # fmt: skip
 
 
@@ -188,7 +189,8 @@ def _note(here: Installation, actor: Actor, node: str, chosen: _Chosen) -> None:
         log.record(session, actor.name, "letters_replayed", told, now=utc_now())
 
 
-def _failed(here: Installation, node: str) -> int:
+def letters_again(here: Installation, node: str) -> int:
+    """Records of the replay that could not be read this time either."""
     row = DeadLetterRow
     query = sa.select(sa.func.count(sa.distinct(row.sequence))).where(
         row.node == node, row.cause == "parse_failure"

@@ -77,6 +77,7 @@ def _collect(
 
 
 def _normalise(here: Installation, stop: threading.Event) -> None:
+    from pipeline.serve.job_worker import JobDesk
     from pipeline.serve.keeper import Keeper
     from pipeline.serve.settling import Settling
 
@@ -84,12 +85,15 @@ def _normalise(here: Installation, stop: threading.Event) -> None:
     heart.beat()  # who hangs in its first batch must have been alive to be missed
     settling = Settling(here, heart)
     keeper = Keeper(here, utc_now())
+    desk = threading.Thread(target=JobDesk(here, replays=True).run, args=[stop], name="replays")
+    desk.start()
     while not stop.is_set():
         moved = settling.turn(stop)
         heart.beat()
         moved = keeper.turn(utc_now()) or moved
         if not moved:
             stop.wait(here.settings.normalise.interval)
+    desk.join()
 
 
 def _detect(here: Installation, stop: threading.Event) -> None:

@@ -19,6 +19,7 @@ from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import Actor, Scope
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
+from pipeline.state.tables.register import Source
 from pipeline.store.base import Store
 
 STATES: Final = ("open", "replayed", "dismissed")
@@ -31,6 +32,7 @@ class Filters:
 
     cause: str = ""
     source: str = ""
+    product: str = ""
     agency: str = ""
     state: str = "open"
 
@@ -40,10 +42,12 @@ OPEN: Final = Filters()
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The letters of one cause and source; `samples` are ids of the newest, `message` is the newest's."""
+    """The letters of one cause and source; `samples` are ids of the newest, `message` is the newest's. `product` is what
+    the source runs now; empty where no source is known."""
 
     cause: str
     source: str
+    product: str
     agency: str
     count: int
     first: datetime
@@ -79,7 +83,9 @@ class LetterView:
     document: dict[str, Any] | None
 
 
-def letter_groups(state: State, actor: Actor, filters: Filters = OPEN) -> list[Group]:
+def letter_groups(
+    state: State, actor: Actor, filters: Filters = OPEN, *, limit: int | None = None
+) -> list[Group]:
     """By cause and source, the most first."""
     row = DeadLetterRow
     query = (
@@ -94,10 +100,14 @@ def letter_groups(state: State, actor: Actor, filters: Filters = OPEN) -> list[G
         .where(*_conditions(filters, scope_for(actor, "dead.read")))
         .group_by(row.cause, row.source, row.agency)
         .order_by(sa.desc("letters"), row.cause, row.source)
+        .limit(limit)
     )
     groups = []
     with state.read() as db:
-        for one in db.execute(query).all():
+        found = db.execute(query).all()
+        runs = sa.select(Source.id, Source.product).where(Source.id.in_({g.source for g in found}))
+        products = {one.id: one.product for one in db.execute(runs)}
+        for one in found:
             newest = list(
                 db.execute(
                     sa.select(row.id, row.message)
@@ -113,11 +123,17 @@ def letter_groups(state: State, actor: Actor, filters: Filters = OPEN) -> list[G
             )
             groups.append(
                 Group(
-                    one.cause, one.source, one.agency, one.letters, one.first, one.last,
+                    one.cause, one.source, products.get(one.source, ""), one.agency, one.letters, one.first, one.last,
                     tuple(n.id for n in newest), newest[0].message,
                 )
             )  # fmt: skip
     return groups
+
+
+def count_letters(state: State, actor: Actor, filters: Filters = OPEN) -> int:
+    where = _conditions(filters, scope_for(actor, "dead.read"))
+    with state.read() as db:
+        return db.scalar(sa.select(sa.func.count()).select_from(DeadLetterRow).where(*where)) or 0
 
 
 def list_letters(
@@ -224,4 +240,7 @@ def _conditions(filters: Filters, scope: Scope) -> list[sa.ColumnElement[bool]]:
     ):
         if value:
             where.append(column == value)
+    if filters.product:
+        runs = sa.select(Source.id).where(Source.product == filters.product)
+        where.append(DeadLetterRow.source.in_(runs))
     return where

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,10 +15,16 @@ import sqlalchemy as sa
 from support.cli_words import EVENT, RULE
 from support.terminal import Terminal
 
-from pipeline.model.scope import OPERATOR, Scope
+from collectors.spool import segments
+from pipeline.detect import jobs
+from pipeline.detect.job_work import do_one
+from pipeline.model.clock import utc_now
+from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.serve.ingest import settle_node
 from pipeline.serve.installation import Installation, open_home
+from pipeline.serve.job_worker import JobDesk
 from pipeline.serve.replay import replay
+from pipeline.serve.replay_work import replay_work
 from pipeline.sources.dead_letters import Filters
 from pipeline.state.tables.intake import DeadLetterRow, Settlement
 from pipeline.state.tables.register import Source
@@ -170,3 +178,37 @@ def test_what_cannot_be_replayed_is_named(broken: Terminal, here: Installation) 
     assert broken.say("deadletter replay 1").err == (
         "thapcanh: the letter is not open (got 1: replayed)\n"
     )
+
+
+def test_a_replay_that_the_console_asked_for_is_done_by_a_worker_beside_the_spool(
+    broken: Terminal, here: Installation
+) -> None:
+    mend(here)
+    officer = Actor("person", "binh", "officer", Scope.of("p1"))
+    job = jobs.ask(here.state, officer, "replay", "p1-win", {"source": "p1-win"}, now=utc_now())
+    assert not jobs.waits(here.state, now=utc_now())  # detection's worker leaves it alone
+    desk = JobDesk(here, replays=True)
+    desk.look()
+    found = jobs.find_job(here.state, officer, job, now=utc_now())
+    limit = time.monotonic() + 60
+    while found.open and time.monotonic() < limit:
+        time.sleep(0.1)
+        for node in segments.nodes(here.settings.spool):
+            settle_node(here, node)  # the role's own work
+        found = jobs.find_job(here.state, officer, job, now=utc_now())
+    desk.close()
+    assert (found.status, found.error, counts(found.result)) == ("done", {}, [2, 0, 2, 0, 0, 0])
+    assert letters(here) == [("parse_failure", "replayed")] * 2
+    assert sorted(d["event"]["original"] for d in documents(here)) == sorted(LINES)
+
+
+def test_a_replay_reaches_no_letter_of_another_agency(here: Installation) -> None:
+    mend(here)
+    officer = Actor("person", "lan", "officer", Scope.of("p2"))
+    asked = {"source": "p1-win", "force": True}
+    job = jobs.ask(here.state, officer, "replay", "p1-win", asked, now=utc_now())
+    stop = threading.Event()
+    assert do_one(here.state, jobs.REPLAY, replay_work(here, stop), stop=stop)
+    found = jobs.find_job(here.state, officer, job, now=utc_now())
+    assert (found.status, counts(found.result)) == ("done", [0, 0, 0, 0, 0, 0])
+    assert letters(here) == [("parse_failure", "open")] * 2

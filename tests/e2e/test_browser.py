@@ -57,6 +57,8 @@ DETECTION = (
     "/watchlists/scanners",
     "/knocks",
     "/knocks/1",
+    "/letters?cause=parse_failure",
+    "/letters/1",
 )
 CONNECTING = (
     "/onboarding",

@@ -21,6 +21,7 @@ from pipeline.access.permissions import PEOPLE_ROLES, reach
 from pipeline.console.pages import PAGES, PUBLIC, SIGNED, Page
 from pipeline.model.scope import OPERATOR
 from pipeline.state.tables.desk import Attachment
+from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.tickets.attachments import Given, attach
 from pipeline.tickets.deeds import Request
 
@@ -58,6 +59,7 @@ FIELDS = {
     "/exceptions/{exception}/end": {"reason": "lời"},
     "/rules/{rule}/switch": {"to": "off", "reason": "lời"},
     "/rules/{rule}/work": {"work": "backfill", "days": "7"},
+    "/letters/replay": {"letter": "1"},
     "/mirrors/replay": {"mirror": "rt"},
     "/assets/preview": {},
     "/assets/import": {"text": "x"},
@@ -81,7 +83,7 @@ FIELDS = {
 # cannot be begun): it has passed every check that this test is about.
 RULE = f"{1:08x}-7c1e-4a5b-9d2f-000000000000"
 OUT_OF_STATE = (409, 422)
-ABOUT = re.compile(r"\{(number|event|source|exception|job|draft)\}")
+ABOUT = re.compile(r"\{(number|event|source|exception|job|draft|letter)\}")
 GUARDED = [page for page in PAGES if page.permission not in (PUBLIC, SIGNED)]
 
 
@@ -107,6 +109,7 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("{exception}", {OWN: EXCEPTION, FOREIGN: EXCEPTION_FOREIGN}[agency])
         .replace("{job}", "j1")
         .replace("{draft}", {OWN: DRAFT, FOREIGN: DRAFT_FOREIGN}[agency])
+        .replace("{letter}", _letter(site, agency) if "{letter}" in page.path else "")
         .replace("{product}", "nginx")
         .replace("{run}", "r3")
         .replace("{schedule}", "main")
@@ -115,6 +118,17 @@ def target(site: Site, page: Page, agency: str) -> str:
         .replace("{name}", "scanners")
         .replace("{rule}", RULE)
     )
+
+
+def _letter(site: Site, agency: str) -> str:
+    with site.state.begin() as session:
+        row = DeadLetterRow(
+            node="collect-1", sequence=900, source=f"{agency}-windows", agency=agency, message="x",
+            cause="parse_failure", received=site.clock.now, body=b"x",
+        )  # fmt: skip
+        session.add(row)
+        session.flush()
+        return str(row.id)
 
 
 @pytest.mark.parametrize("agency", [OWN, FOREIGN], ids=["own", "foreign"])
@@ -169,6 +183,7 @@ def test_lists_of_an_officer_hold_nothing_of_another_agency(site: Site) -> None:
         "/tickets?agency=phuong-sai-gon",
         "/search?q=nginx&range=30d",
         "/sources",
+        "/letters",
         "/runs",
         "/runs/r3",
         "/exceptions",

@@ -11,6 +11,7 @@ from pipeline.access.agencies import agencies, unknown
 from pipeline.access.names import person_names
 from pipeline.console.days import days
 from pipeline.console.forms import attempt
+from pipeline.console.views.letters import job_page
 from pipeline.console.visit import Visit
 from pipeline.detect import jobs
 from pipeline.detect.reads import rules
@@ -65,6 +66,8 @@ def span_days(visit: Visit) -> int:
 
 def one(visit: Visit) -> Response:
     job = _find(visit)
+    if job.kind in jobs.REPLAY:
+        return job_page(visit, job)
     subject = {job.subject} if job.subject else set()
     with visit.state.read() as db:
         people, names = person_names(db, {job.by}), agencies(db, visit.actor)
