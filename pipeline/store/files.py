@@ -19,12 +19,14 @@ from typing import IO, TYPE_CHECKING, Any
 from pipeline.model import events
 from pipeline.model.errors import DamagedError, ServiceAwayError
 from pipeline.model.ids import content_hash, new_id
+from pipeline.store import trigrams
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 32_768
+LASTING_GROUP = 8_192  # people look for few rows in them
 ZSTD_LEVEL = 3
 # Values that hardly repeat: a dictionary of them only costs time.
 _UNIQUE = frozenset({events.ID, events.ORIGINAL, events.ORIGINAL_BYTES, events.SEQUENCE})
@@ -59,6 +61,7 @@ def arrange(table: pa.Table) -> pa.Table:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    table = table.replace_schema_metadata(None)  # a footer's words are of that file alone
     keep = [
         name
         for name in table.column_names
@@ -97,17 +100,16 @@ def _nodes(table: pa.Table) -> int:
     return int(pc.count_distinct(table.column(events.NODE)).as_py())
 
 
-def write_file(
-    root: Path, dataset: str, table: pa.Table, *, row_group: int | None = None
-) -> Written:
-    """Write an arranged table; durable under its final name when this returns."""
+def write_file(root: Path, dataset: str, table: pa.Table, *, lasting: bool = False) -> Written:
+    """Write an arranged table; durable under its final name when this returns. The footer of a `lasting` one, which
+    no merge of the hour takes away again, says which words it cannot hold."""
     identity = new_id()
     facts = describe(table)
     folder = root / f"{facts['first_created']:%Y-%m-%d}" / dataset
     make_folder(folder, root)
     path = folder / f"{identity}.parquet"
     with new_file(path) as sink:
-        write_parquet(table, sink, row_group or ROW_GROUP)
+        write_parquet(table, sink, lasting=lasting)
         step("file.written")
     step("file.renamed")
     return Written(
@@ -152,21 +154,26 @@ def describe(table: pa.Table) -> dict[str, Any]:
     }
 
 
-def write_parquet(table: pa.Table, sink: IO[bytes], row_group: int) -> None:
+def write_parquet(table: pa.Table, sink: IO[bytes], *, lasting: bool) -> None:
     import pyarrow.parquet as pq
 
-    pq.write_table(
-        table,
+    rows = LASTING_GROUP if lasting else ROW_GROUP
+    with pq.ParquetWriter(
         sink,
-        row_group_size=row_group,
+        table.schema,
         compression="zstd",
         compression_level=ZSTD_LEVEL,
         use_dictionary=[name for name in table.column_names if name not in _UNIQUE],
         write_statistics=[
             name for name in table.column_names if name not in (events.ORIGINAL, events.ID)
         ],
-        bloom_filter_options={events.ID: {"ndv": min(table.num_rows, row_group), "fpp": 0.01}},
-    )
+        bloom_filter_options={events.ID: {"ndv": min(table.num_rows, rows), "fpp": 0.01}},
+    ) as writer:
+        writer.write_table(table, row_group_size=rows)
+        if lasting and events.ORIGINAL in table.column_names:
+            texts = table.column(events.ORIGINAL)
+            groups = [texts.slice(first, rows) for first in range(0, table.num_rows, rows)]
+            writer.add_key_value_metadata({trigrams.KEY: trigrams.pack(groups)})
 
 
 class HashingFile:

@@ -33,7 +33,6 @@ MAX_ROWS: Final = 100_000
 TURN_ROWS: Final = 20_000  # under a second of a core; a busy machine may take ten times that
 MAX_FILES: Final = 250  # so that the transaction stays short
 MAX_BYTES: Final = 64 << 20  # on disk; some ten times that in memory
-ROW_GROUP: Final = 8_192  # people look for few rows in them
 FEW: Final = 1_000  # a file of fewer events costs more for its footer than it saves
 LATE: Final = timedelta(hours=1)
 """So long after midnight records of the day before may still be on their way out of the spool."""
@@ -210,7 +209,7 @@ def _merge(root: Path, state: State, plan: _Plan, now: datetime) -> Generator[in
             now = yield pieces[-1].num_rows
         table = arrange(pa.concat_tables(pieces))
         del pieces
-        written.append(write_file(root, plan.dataset, table, row_group=ROW_GROUP))
+        written.append(write_file(root, plan.dataset, table, lasting=True))
         now = yield table.num_rows
     step("compact.before")
     try:

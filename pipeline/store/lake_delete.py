@@ -72,7 +72,7 @@ def _thin(
             import pyarrow.compute as pc
 
             rest = table.filter(pc.invert(doomed))
-            written = write_file(root, file.dataset, arrange(rest))
+            written = write_file(root, file.dataset, arrange(rest), lasting=file.tier > 0)
     step("delete.before")
     with state.begin() as session:
         if _holds(session, agency) != held:

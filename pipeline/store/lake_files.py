@@ -20,6 +20,7 @@ from pipeline.model.errors import DamagedError
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.lake import LakeFile, LakeSchema, Superseded
+from pipeline.store import trigrams
 from pipeline.store.base import TimeRange
 from pipeline.store.columns import from_extra
 from pipeline.store.files import damaged
@@ -188,6 +189,11 @@ class Group:
     def agencies(self) -> tuple[str, str] | None:
         """The first and the last agency in the order of the alphabet."""
         return self._file.bounds(self._number, events.AGENCY)
+
+    def may_hold(self, words: Words) -> bool:
+        """See `masks.Rows`. A file of the present hour does not say."""
+        bits = self._file.footer.trigrams
+        return bits is None or trigrams.may_hold(bits[self._number], words)
 
     def pieces(self, name: str) -> Iterator[Any]:
         """See `masks.Rows`."""

@@ -11,6 +11,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+from pipeline.store import trigrams
+
 KEPT: Final = 96 << 20
 _GROWTH: Final = 4  # bytes in memory for one in the file
 
@@ -26,6 +28,7 @@ class Footer:
             meta.schema.column(i).path: i for i in range(meta.num_columns)
         }
         self._under: dict[str, list[int]] = {}
+        self.trigrams: Any = trigrams.unpack((meta.metadata or {}).get(trigrams.KEY))
 
     def under(self, name: str) -> list[int]:
         """The places of the column's parts (a list, a map), and of those whose names begin with its name."""

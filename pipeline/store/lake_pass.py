@@ -19,7 +19,7 @@ from pipeline.model.errors import LimitError
 from pipeline.model.scope import Scope
 from pipeline.store.base import TimeRange
 from pipeline.store.lake_files import Facts, Group, Manifest, OpenFile
-from pipeline.store.masks import evaluate
+from pipeline.store.masks import evaluate, hopeless
 from pipeline.store.paging import Key
 from pipeline.store.query_tree import Node
 
@@ -87,7 +87,7 @@ class Pass:
         if newest_first:
             groups.sort(key=lambda one: one[1][1], reverse=True)
         for group, (first, last) in groups:
-            if last < self.floor or first >= self.stop:
+            if last < self.floor or first >= self.stop or hopeless(self._tree, group):
                 continue
             self._tick()
             mask = self._allowed(group)

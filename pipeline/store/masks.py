@@ -50,6 +50,9 @@ class Rows(Protocol):
 
     def pieces(self, name: str) -> Iterator[Any]: ...
 
+    def may_hold(self, words: Words) -> bool:
+        """False only if no row's free text holds the words."""
+
 
 def evaluate(node: Node, rows: Rows, among: Mask) -> Mask:
     """See the module. `among` is left as it is."""
@@ -76,10 +79,24 @@ def evaluate(node: Node, rows: Rows, among: Mask) -> Mask:
         case Not(part):
             return among & ~evaluate(part, rows, among)
         case Words():
+            if not rows.may_hold(node):
+                return np.zeros(rows.count, dtype=np.bool_)
             return _over(rows, events.ORIGINAL, lambda a: free_text.holds(a, node), among)
         case EventId():
             return _over(rows, events.ID, lambda a: leaf_mask(node, a), among)
     return _over(rows, node.field, lambda a: leaf_mask(node, a), among)
+
+
+def hopeless(node: Node, rows: Rows) -> bool:
+    """Whether what is known of the rows' words says already that none holds."""
+    match node:
+        case And(parts):
+            return any(hopeless(part, rows) for part in parts)
+        case Or(parts):
+            return all(hopeless(part, rows) for part in parts)
+        case Words():
+            return not rows.may_hold(node)
+    return False
 
 
 def fields(node: Node) -> frozenset[str]:
