@@ -41,6 +41,7 @@ class Limits:
     body: int = 64 << 20
     bodies_in_hand: int = 256 << 20
     unfinished: float = 60
+    unfinished_bytes: int = 64 << 20
     assemble: float = 2.0
     agency_bytes: int = 0
     agency_seconds: float = 0

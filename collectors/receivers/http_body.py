@@ -34,8 +34,8 @@ class BodyGoneError(ThapCanhError):
 REFUSED: Final = (BodyTooLargeError, BodyTooSlowError)
 
 
-async def read(receive: Receive, limit: int) -> bytes:
-    """The body as it was sent, `limit` bytes at most."""
+async def read(receive: Receive, limit: int, took: Callable[[int], object] = int) -> bytes:
+    """The body as it was sent, `limit` bytes at most. `took` is told of each part's size, and may refuse it."""
     parts: list[bytes] = []
     size = 0
     clock = asyncio.get_running_loop().time
@@ -52,6 +52,7 @@ async def read(receive: Receive, limit: int) -> bytes:
                 size += len(part)
                 if size > limit:
                     raise too_large(limit)
+                took(len(part))
                 parts.append(part)
                 more = message.get("more_body", False)
     except TimeoutError as error:

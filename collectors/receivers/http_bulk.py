@@ -20,7 +20,7 @@ import json
 import re
 import socket
 import time
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, MutableMapping
 from typing import Any, ClassVar
 from urllib.parse import parse_qs
 
@@ -63,7 +63,7 @@ class HttpBulk:
         self._server: _Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._proxied: ProxiedServer | None = None
-        self._bodies = 0
+        self._unpacking: dict[str, asyncio.Lock] = {}
 
     @property
     def name(self) -> str:
@@ -179,43 +179,50 @@ class HttpBulk:
             if match := _BULK.fullmatch(path):
                 query = parse_qs(scope["query_string"].decode("latin-1"))
                 filter_path = ",".join(query.get("filter_path", []))
-                async with self._body(receive, headers) as body:
+                async with self._body(receive, headers, identity) as body:
                     return await self._bulk(body, match[1] or "logs", filter_path, scope, identity)
             if match := _INGEST.fullmatch(path):
                 if match[1] != identity.source:
                     raise ForbiddenError("this key is another source's", where=path)
-                async with self._body(receive, headers) as body:
+                async with self._body(receive, headers, identity) as body:
                     return await self._ingest(body, scope, identity)
         known = handshakes.answer(method, path)
         if known is not None:
-            async with self._body(receive, headers):
+            async with self._body(receive, headers, identity):
                 return known
         return 404, _error_body(UsageError("nothing is served here", where=f"{method} {path}"), 404)
 
     @contextlib.asynccontextmanager
     async def _body(
-        self, receive: http_body.Receive, headers: dict[bytes, bytes]
-    ) -> Any:  # an async iterator of bytes; contextlib wraps it
-        limits = self._intake.limits
+        self, receive: http_body.Receive, headers: dict[bytes, bytes], identity: SourceIdentity
+    ) -> AsyncIterator[bytes]:
+        """In memory of its source while it is there; unpacked one at a time for each source."""
+        limit, source, held = self._intake.limits.body, identity.source, 0
+
+        def took(size: int) -> None:
+            nonlocal held
+            if self._intake.bodies.room(source) < size:
+                self._intake.counters.of(self.name, source).note("bodies_in_hand")
+                raise SpoolFullError("too many requests in hand", remedy="Try again")
+            self._intake.bodies.take(source, size)
+            held += size
+
         if self._intake.stopping:
             raise SpoolIOError("the collector is stopping", remedy="Try again")
-        if self._bodies >= limits.bodies_in_hand:
-            raise SpoolFullError("too many requests in hand", remedy="Try again")
-        length = headers.get(b"content-length", b"")
-        reserved = min(int(length), limits.body) if length.isdigit() else 1 << 20
-        self._bodies += reserved
         try:
-            raw = await http_body.read(receive, limits.body)
+            raw = await http_body.read(receive, limit, took)
             encoding = headers.get(b"content-encoding", b"").decode("latin-1")
             if encoding and len(raw) > 65536:
-                body = await asyncio.to_thread(http_body.decompress, raw, encoding, limits.body)
+                async with self._unpacking.setdefault(source, asyncio.Lock()):
+                    body = await asyncio.to_thread(http_body.decompress, raw, encoding, limit)
             else:
-                body = http_body.decompress(raw, encoding, limits.body)
-            self._bodies += len(body)
-            reserved += len(body)
+                body = http_body.decompress(raw, encoding, limit)
+            if body is not raw:
+                took(len(body))
             yield body
         finally:
-            self._bodies -= reserved
+            if held:
+                self._intake.bodies.give_back(source, held)
 
     async def _bulk(
         self,
@@ -284,11 +291,15 @@ class HttpBulk:
 
 
 async def _drain(receive: http_body.Receive, error: ThapCanhError) -> None:
-    """Read a little of what is refused, so that the sender gets to reading the answer."""
-    if not isinstance(error, http_body.BodyTooSlowError):
-        with contextlib.suppress(ThapCanhError, TimeoutError):
-            async with asyncio.timeout(1):
-                await http_body.read(receive, 8 << 20)
+    """Read a little of what is refused, and keep nothing, so that the sender gets to reading the answer."""
+    if isinstance(error, http_body.BodyTooSlowError):
+        return
+    left = 8 << 20
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(1):
+            while left > 0:
+                message = await receive()
+                left -= len(message.get("body", b"")) if message.get("more_body") else left
 
 
 def _assembled(lines: list[bytes], identity: SourceIdentity, limit: int) -> list[bytes]:

@@ -31,6 +31,8 @@ class Intake:
         self.counters, self.knocks, self.losses = Counters(), Knocks(), Losses()
         self.rates = Rates(limits.rate)
         self.tails, self.hands = Tails(), Hands()
+        self.unfinished = Hands(limits.unfinished_bytes, least=2 * limits.record)
+        self.bodies = Hands(limits.bodies_in_hand)
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
         self.push_back = ""
         self.stopping = False

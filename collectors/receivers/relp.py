@@ -24,7 +24,8 @@ from collectors.receivers.relp_answers import Answers
 from collectors.receivers.relp_frames import Frame, RelpFramer
 from collectors.receivers.relp_opening import Opening
 from collectors.receivers.replay import ALIVE, QUIET, Beyond, Tail
-from collectors.receivers.stream import StreamConnection, StreamReceiver
+from collectors.receivers.stream import StreamReceiver
+from collectors.receivers.stream_connection import StreamConnection
 from collectors.spool import Draft
 
 _OFFERS: Final = b"200 OK\nrelp_version=0\nrelp_software=thapcanh,1,https://relp\ncommands=syslog"
@@ -352,6 +353,9 @@ class _Session(StreamConnection):
 
     def unfinished(self) -> bool:
         return bool(self._framer.unfinished)
+
+    def begun(self) -> int:
+        return self._framer.held
 
     async def finish(self, deadline: float) -> None:
         """What was not acknowledged comes again, so nothing more is read."""

@@ -45,6 +45,11 @@ class RelpFramer:
         """Bytes that wait for the end of their frame."""
         return len(self._rest) + self._skip
 
+    @property
+    def held(self) -> int:
+        """Of these, the bytes that are in memory."""
+        return len(self._rest)
+
     def feed(self, data: bytes) -> list[Frame]:
         """The frames that `data` completes. Raises FramingError."""
         if self._skip:

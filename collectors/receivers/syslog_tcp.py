@@ -13,7 +13,8 @@ from typing import ClassVar, Final
 
 from collectors.receivers.base import Delivery
 from collectors.receivers.framing import Framer, FramingError
-from collectors.receivers.stream import StreamConnection, StreamReceiver
+from collectors.receivers.stream import StreamReceiver
+from collectors.receivers.stream_connection import StreamConnection
 
 _QUIET: Final = 0.1
 
@@ -46,6 +47,9 @@ class _Connection(StreamConnection):
 
     def unfinished(self) -> bool:
         return bool(self._framer.unfinished)
+
+    def begun(self) -> int:
+        return self._framer.unfinished
 
     async def finish(self, deadline: float) -> None:
         """Tell the sender to stop, read until it is quiet or gone, store, close."""

@@ -28,6 +28,7 @@ _DROPS: Final = 8  # SK_MEMINFO_DROPS, the ninth number
 _MEMINFO: Final = struct.Struct("9I")
 _PER_WAKE_UP: Final = 1000
 _IN_HAND: Final = 50_000
+_IN_HAND_BYTES: Final = 64 << 20
 _ASSEMBLERS: Final = 2_000
 _HELD: Final = 16 << 20
 
@@ -40,7 +41,7 @@ class SyslogUdp:
         self.port = listener.port
         self._socket: socket.socket | None = None
         self._hands: dict[str, list[Draft]] = {}
-        self._in_hand = 0
+        self._in_hand = self._hand_bytes = 0
         self._assemblers: dict[tuple[str, str], Assembler[int]] = {}
         self._held = 0
         self._reading = False
@@ -127,7 +128,8 @@ class SyslogUdp:
                 break
             self._take(body, address[0], moment)
         self._start_pump()
-        if self._in_hand >= _IN_HAND:  # let the kernel's buffer fill, and its drops be counted
+        full = self._in_hand >= _IN_HAND or self._hand_bytes >= _IN_HAND_BYTES
+        if full:  # let the kernel's buffer fill, and its drops be counted
             self._read(on=False)
 
     def _take(self, body: bytes, address: str, moment: int) -> None:
@@ -158,6 +160,7 @@ class SyslogUdp:
     def _hand_on(self, draft: Draft) -> None:
         self._hands.setdefault(draft.source, []).append(draft)
         self._in_hand += 1
+        self._hand_bytes += len(draft.body)
 
     def _assemble(self, source: str, address: str, body: bytes, moment: int) -> None:
         """Audit lines of one event; any other text of several lines is one datagram already."""
@@ -210,3 +213,4 @@ class SyslogUdp:
             self._intake.counters.of(self.name, source).drop(reason, len(drafts))
         finally:
             self._in_hand -= len(drafts)
+            self._hand_bytes -= sum(len(one.body) for one in drafts)

@@ -2,75 +2,26 @@
 
 from __future__ import annotations
 
-import http.server
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import yaml
 from contract.test_receiver_contract import until
 from support.collector import spooled
+from support.polled import API, EVENTS, Answer, Api, Kept, by_token, without_pauses
 
 from collectors.collect import Collector, run_collector
 from collectors.receivers import poll_client
-from collectors.receivers.base import Limits
-from collectors.receivers.counters import Loss
-from collectors.receivers.directory import FixedDirectory, SourceIdentity
-from collectors.receivers.intake import Intake
-from collectors.receivers.poll_client import PollClient, retry_after
+from collectors.receivers.directory import FixedDirectory
+from collectors.receivers.poll_client import retry_after
 from collectors.receivers.poll_description import read_description
-from collectors.receivers.rest_poll import RestPoll
-from collectors.spool import Draft, Receipt
 from pipeline.model.errors import FaultsError, RefusedError, ServiceAwayError, UsageError
 from pipeline.settings.values import CollectSettings, FileInput
-
-MADE = datetime(2026, 11, 24, 8, 0, tzinfo=UTC)
-API = SourceIdentity("q1-api", "q1", "microsoft_365")
-Answer = tuple[int, dict[str, str], Any]
-Say = Callable[[str, str, dict[str, str], dict[str, str]], Answer]
-
-
-class Api:
-    """A server that answers what `say` makes of (method, path, query, headers), and keeps what was asked."""
-
-    def __init__(self) -> None:
-        self.say: Say = lambda *_: (404, {}, {})
-        self.asked: list[str] = []
-
-    def serve(self) -> Iterator[Api]:
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def _answer(self) -> None:
-                parts = urlsplit(self.path)
-                length = int(self.headers.get("Content-Length") or 0)
-                query = {k: v[0] for k, v in parse_qs(parts.query).items()}
-                query |= {k: v[0] for k, v in parse_qs(self.rfile.read(length).decode()).items()}
-                outer.asked.append(f"{self.command} {self.path}")
-                status, headers, body = outer.say(
-                    self.command, parts.path, query, dict(self.headers)
-                )
-                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-                self.send_response(status)
-                for name, value in {**headers, "Content-Length": str(len(raw))}.items():
-                    self.send_header(name, value)
-                self.end_headers()
-                self.wfile.write(raw)
-
-            do_GET = do_POST = _answer  # noqa: N815 - http.server's names
-
-            def log_message(self, *_: Any) -> None: ...
-
-        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-            self.host = f"127.0.0.1:{server.server_address[1]}"
-            threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-            yield self
-            server.shutdown()
 
 
 @pytest.fixture
@@ -78,70 +29,9 @@ def api() -> Iterator[Api]:
     yield from Api().serve()
 
 
-class Kept(RestPoll):
-    """Stores into a list; dies where it is told to."""
-
-    def __init__(self, folder: Path, description: dict[str, Any]) -> None:
-        folder.mkdir(exist_ok=True)
-        (folder / "poll.yml").write_text(yaml.safe_dump(description))
-        given = FileInput(
-            name="api", kind="rest_poll", source="q1-api", paths=(str(folder / "poll.yml"),)
-        )
-        intake = Intake(None, FixedDirectory(files=[API]), Limits())  # type: ignore[arg-type]
-        super().__init__(given, intake, CollectSettings(), folder)
-        self.kept: list[Draft] = []
-        self.dies_before_moving = 0
-        self.check()
-
-    def store(self, drafts: Any, cut: int = 0) -> Receipt:
-        self.kept += drafts
-        return Receipt(1, len(drafts))
-
-    def _move(self, place: dict[str, Any]) -> None:
-        self.dies_before_moving -= 1
-        if self.dies_before_moving == 0:
-            raise OSError("killed here")
-        super()._move(place)
-
-    def turn(self) -> list[Any]:
-        """What a turn stored."""
-        before = len(self.kept)
-        self.work(API, 0)
-        return [json.loads(draft.body) for draft in self.kept[before:]]
-
-
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Pauses are noted and not made."""
-    pauses: list[float] = []
-    monkeypatch.setattr(poll_client.random, "uniform", lambda *_: 1.0)
-    begun = PollClient.__init__
-
-    def without_pauses(self: PollClient, description: Any, where: str, wait: Any) -> None:
-        begun(self, description, where, lambda seconds: not pauses.append(seconds))  # type: ignore[func-returns-value]
-
-    monkeypatch.setattr(PollClient, "__init__", without_pauses)
-    return pauses
-
-
-EVENTS = [{"id": f"e{n}", "at": f"2026-11-24T09:00:{n:02d}Z", "n": n} for n in range(7)]
-
-
-def by_token(api: Api) -> dict[str, Any]:
-    """Three events a page, newest last, only those after ``since``."""
-
-    def say(method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
-        wanted = [e for e in EVENTS if e["at"] >= query.get("since", "")]
-        first = int(query.get("after", 0))
-        more = {"next": str(first + 3)} if first + 3 < len(wanted) else {}
-        return 200, {}, {"data": {"items": wanted[first : first + 3]}, **more}
-
-    api.say = say
-    return {
-        "kind": "json", "hosts": [api.host], "url": f"http://{api.host}/events", "records": "data.items",
-        "identity": "id", "page": {"kind": "token", "path": "next", "parameter": "after"},
-        "cursor": {"kind": "value", "path": "at", "parameter": "since"},
-    }  # fmt: skip
+    return without_pauses(monkeypatch)
 
 
 def test_all_pages_are_stored_and_the_next_turn_begins_where_they_ended(
@@ -320,86 +210,6 @@ def test_faults_of_a_description_are_named_together_and_show_no_secret(tmp_path:
         file.write_text(text)
         with pytest.raises((FaultsError, UsageError)):
             read_description(file)
-
-
-def test_microsoft_365_is_subscribed_listed_and_fetched_and_comes_again_with_the_same_ids(
-    api: Api, tmp_path: Path
-) -> None:
-    feed = "/api/v1.0/t1/activity/feed"
-    blobs = {"b1": [{"Id": "r1"}, {"Id": "r2"}], "b2": [{"Id": "r3"}], "gone": []}
-
-    def listed(*names: str) -> list[dict[str, str]]:
-        return [
-            {
-                "contentUri": f"http://{api.host}{feed}/audit/{name}",
-                "contentId": name,
-                "contentCreated": MADE.isoformat().replace("+00:00", "Z"),
-            }
-            for name in names
-        ]
-
-    def say(method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
-        assert query["PublisherIdentifier"] == "t1"
-        if path == f"{feed}/subscriptions/start":
-            return (
-                (200, {}, {})
-                if query["contentType"] == "Audit.Exchange"
-                else (400, {}, {"error": {"code": "AF20024"}})
-            )
-        if path == f"{feed}/subscriptions/content":
-            if query["contentType"] == "Audit.Exchange":
-                return 200, {}, []
-            if "nextPage" in query:
-                return 200, {}, listed("b2", "gone")
-            following = f"http://{api.host}{feed}/subscriptions/content?contentType=Audit.General&nextPage=2&PublisherIdentifier=t1"
-            return 200, {"NextPageUri": following}, listed("b1")
-        name = path.rpartition("/")[2]
-        return (
-            (404, {}, {"error": {"code": "AF20051"}}) if name == "gone" else (200, {}, blobs[name])
-        )
-
-    api.say = say
-    description = {
-        "kind": "m365_activity", "hosts": [api.host], "tenant": "t1", "base": f"http://{api.host}",
-        "content": ["Audit.Exchange", "Audit.General"], "auth": {"kind": "bearer", "token": "env:PATH"},
-    }  # fmt: skip
-    poll = Kept(tmp_path, description)
-    assert poll.turn() == [{"Id": "r1"}, {"Id": "r2"}, {"Id": "r3"}]
-    assert sum("start" in one and "POST" in one for one in api.asked) == 2
-    again = Kept(tmp_path, description)
-    assert again.turn() == [{"Id": "r1"}, {"Id": "r2"}, {"Id": "r3"}]
-    assert (
-        {d.identity for d in again.kept}
-        == {d.identity for d in poll.kept}
-        == {b'poll:"r1"', b'poll:"r2"', b'poll:"r3"'}
-    )
-    assert sum("subscriptions/start" in one for one in api.asked) == 2  # once
-    lost = [Loss("q1-api", MADE, MADE, "expired", 1)]
-    assert poll.intake.losses.waiting() == again.intake.losses.waiting() == lost
-    counted = poll.intake.counters.of("api", "q1-api")
-    assert (counted.received, counted.dropped) == (1, {"expired": 1})  # `Kept` counts nothing else
-    assert again.intake.counters.of("api", "q1-api").dropped == {}
-
-
-def test_time_that_lies_further_back_than_microsoft_365_keeps_is_told(
-    api: Api, tmp_path: Path
-) -> None:
-    def say(method: str, path: str, query: dict[str, str], headers: dict[str, str]) -> Answer:
-        return 200, {}, []
-
-    api.say = say
-    description = {
-        "kind": "m365_activity", "hosts": [api.host], "tenant": "t1", "base": f"http://{api.host}",
-        "content": ["Audit.Exchange"], "auth": {"kind": "bearer", "token": "env:PATH"},
-    }  # fmt: skip
-    poll = Kept(tmp_path, description)
-    begun = datetime.now(UTC) - timedelta(days=30)
-    poll._move({"started": ["Audit.Exchange"], "Audit.Exchange": begun.isoformat()})
-    poll.turn()
-    (loss,) = poll.intake.losses.waiting()
-    assert (loss.source, loss.begun, loss.cause, loss.lost) == ("q1-api", begun, "missed", 0)
-    assert timedelta(days=22) < loss.ended - loss.begun < timedelta(days=24)
-    assert poll.intake.counters.of("api", "q1-api").notes == {"missed": 1}
 
 
 def test_a_collector_polls_stores_and_stops(api: Api, tmp_path: Path) -> None:
