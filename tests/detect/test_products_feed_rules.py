@@ -39,7 +39,8 @@ CASES = {
     "zeek": [
         ("{product: zeek, service: dns}", "{query|endswith: .example, qtype_name: TXT}", {"a name that is none, TSV"}),
         ("{category: dns}", "{answer: 192.0.2.8}", {"a name asked for"}),
-        ("{product: zeek, service: http}", "{resp_mime_types: application/x-dosexec}", {"a page"}),
+        ("{product: zeek, service: http}", "{resp_mime_types: application/x-dosexec}", {
+            "a page", "the book: a program fetched"}),
         ("{product: zeek, service: dce_rpc}", "{operation: [SchRpcRegisterTask, CreateServiceW]}", {
             "a remote call", "a remote call, TSV"}),
         ("{product: zeek, service: smb_files}", r"{path|endswith: 'C$', name|contains: '\Temp\'}", {"a file on a share"}),
