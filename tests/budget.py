@@ -26,7 +26,7 @@ _FOLDERS: Final = {
     "rules": "lake and detection",
     "rehearsal": "lake and detection",
     "elasticsearch": "elasticsearch",
-    "postgres": "postgresql",
+    "postgresql": "postgresql",
     "request_tracker": "request tracker",
     "e2e": "browser",
     "serve": "shippers and daemons",
@@ -39,7 +39,7 @@ _FOLDERS: Final = {
 
 def part_of(node: str) -> str:
     """The part of the budget that a test's time is charged to, by its id."""
-    for service in ("elasticsearch", "postgres"):
+    for service in ("elasticsearch", "postgresql"):
         if service in node.partition("[")[2].rstrip("]").split("-"):  # over another store or state
             return _FOLDERS[service]
     folders = node.partition("::")[0].split("/")

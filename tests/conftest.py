@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import settings
 from support import postgres
+from support.states import empty_state
 
 from pipeline.state.state import State
 
@@ -88,16 +89,25 @@ def postgres_database(postgres_url: str) -> Iterator[str]:
     _administer(postgres_url, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="session")
+def _kept_database(postgres_url: str) -> str:
+    _administer(postgres_url, "CREATE DATABASE kept TEMPLATE tables")
+    return _of(postgres_url, "kept")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
     """A state with empty tables: each test that takes it runs on both databases."""
     if request.param == "sqlite":
-        opened = State.at(tmp_path / "state.sqlite")
-        opened.create_tables()
-    else:
-        opened = State.open(request.getfixturevalue("postgres_database"))
+        opened = empty_state(tmp_path / "state.sqlite")
+        yield opened
+        opened.close()
+        return
+    url = request.getfixturevalue("_kept_database")  # one for all, emptied: to make one costs more
+    opened = State.open(url)
     yield opened
     opened.close()
+    _administer(url, postgres.EMPTY)
 
 
 def _of(url: str, database: str) -> str:

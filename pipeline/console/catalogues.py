@@ -11,6 +11,7 @@ import gettext
 import io
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -58,7 +59,9 @@ class Catalogue:
         return self.say(form) % {"span": self.span(now - moment)}
 
 
+@cache
 def load(language: str) -> Catalogue:
+    """Read once a process: the files are those of the installed version."""
     with (FOLDER / language / "console.po").open("rb") as file:
         catalogue = read_po(file, locale=language)
     compiled = io.BytesIO()

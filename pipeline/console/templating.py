@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -70,7 +71,9 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
 }
 
 
+@cache
 def environment(words: Catalogue) -> jinja2.Environment:
+    """One a language and process: its compiled templates are kept in it."""
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

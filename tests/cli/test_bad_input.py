@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from support.cli_words import EVENT, RULE
 from support.serving import free_port
+from support.terminal import Terminal
 
 from collectors.spool import Draft, SpoolWriter
 from pipeline.model import events
@@ -30,18 +31,14 @@ TWICE = RULE.replace(b"  condition", b"  selection: {Image|endswith: '\\\\b.exe'
 
 
 class Home:
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, terminal: Terminal) -> None:
+        self.path, self._terminal = terminal.home, terminal
 
     def say(self, *words: str | Path, code: int = 0) -> tuple[str, str]:
         """Standard output and error of a command that ends with `code`, and never with a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "pipeline.cli.main", *map(str, words)],
-            capture_output=True, text=True, check=False,
-            env=os.environ | {"THAPCANH_HOME": str(self.path)},
-        )  # fmt: skip
-        assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
-        return done.stdout, done.stderr
+        done = self._terminal.say("", *words, masked=False)
+        assert (done.code, "Traceback" in done.err) == (code, False), done.err
+        return done.out, done.err
 
     def answer(self, *words: str | Path) -> Any:
         return json.loads(self.say(*words, "--json")[0])
@@ -62,10 +59,19 @@ class Home:
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
-    """With an agency and two sources, `win` of Windows and `any` of anything, on ports of its own."""
-    made = Home(tmp_path / "home")
+def bare(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> Home:
+    """A folder with nothing in it."""
+    made = Home(Terminal(tmp_path / "home", capsys, monkeypatch))
     made.path.mkdir()
+    return made
+
+
+@pytest.fixture
+def home(bare: Home) -> Home:
+    """With an agency and two sources, `win` of Windows and `any` of anything, on ports of its own."""
+    made = bare
     (made.path / "thapcanh.yml").write_text(
         f"collect:\n  listeners:\n    - {{name: http, kind: http_bulk, port: {free_port()}}}\n"
         f"console: {{port: {free_port()}}}\nserve: {{health_port: {free_port()}}}\n"
@@ -170,7 +176,13 @@ def test_a_port_in_use_is_told_with_the_listener_the_setting_and_the_remedy(home
         (home.path / "thapcanh.yml").write_text(
             f"collect:\n  listeners:\n    - {{name: web, kind: http_bulk, port: {port}}}\n"
         )
-        said = home.say("serve", "collect", code=2)[1]
+        done = subprocess.run(
+            [sys.executable, "-m", "pipeline.cli.main", "serve", "collect"],
+            capture_output=True, text=True, check=False,
+            env=os.environ | {"THAPCANH_HOME": str(home.path)},
+        )  # fmt: skip
+    said = done.stderr
+    assert (done.returncode, "Traceback" in said) == (2, False), said
     for part in (
         "the port is in use",
         "collect.listeners web",
@@ -267,14 +279,12 @@ def test_a_home_of_a_newer_version_is_refused_by_every_command_and_nothing_is_to
 
 
 def test_wrong_settings_are_all_told_at_once_by_any_command_with_file_line_and_nearest_key(
-    tmp_path: Path,
+    bare: Home,
 ) -> None:
-    home = Home(tmp_path / "home")
-    home.path.mkdir()
-    file = home.path / "thapcanh.yml"
+    file = bare.path / "thapcanh.yml"
     file.write_text("detect:\n  intervall: 5\n  window: soon\ncolect: {}\n")
     for words in (("config", "check"), ("ticket", "list"), ("serve",)):
-        said = home.say(*words, code=2)[1]
+        said = bare.say(*words, code=2)[1]
         for part in (
             "the settings cannot be used: 3",
             f"there is no setting intervall (at {file}, line 2). did you mean interval?",
@@ -282,7 +292,7 @@ def test_wrong_settings_are_all_told_at_once_by_any_command_with_file_line_and_n
             "line 4). did you mean collect?",
         ):
             assert part in said, (words, said)
-    assert [path.name for path in home.path.iterdir()] == ["thapcanh.yml"]
+    assert [path.name for path in bare.path.iterdir()] == ["thapcanh.yml"]
 
 
 def test_a_file_or_source_that_is_not_there_is_named(home: Home, tmp_path: Path) -> None:

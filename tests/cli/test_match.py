@@ -15,24 +15,15 @@ from support.terminal import Terminal
 SIGMA = ("rules", "rules-emerging-threats", "rules-threat-hunting")
 
 
-def thapcanh(*words: str | Path, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "pipeline.cli.main", *map(str, words)]
-    return subprocess.run(command, input=given, capture_output=True, check=False)
-
-
 def test_the_windows_corpus_gives_exactly_the_expected_pairs(
     corpora: Path, sigma_rules: Path
 ) -> None:
     rules = [word for name in SIGMA for word in ("--rules", sigma_rules / name)]
-    done = thapcanh(
-        "match",
-        corpora / "windows-events.ndjson.gz",
-        "--product",
-        "windows",
-        "--scope",
-        "sysmon",
-        *rules,
-    )
+    command = [
+        sys.executable, "-m", "pipeline.cli.main", "match", corpora / "windows-events.ndjson.gz",
+        "--product", "windows", "--scope", "sysmon", *rules,
+    ]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, check=False)
     found = [json.loads(line) for line in done.stdout.splitlines()]
     expected = json.loads((corpora / "windows-events.expected.json").read_text())
     assert (done.returncode, {(one["rule_id"], one["line"]) for one in found}, len(found)) == (
@@ -70,11 +61,13 @@ def test_every_regression_case_of_sigmahq_fires(
     assert (len(cases), short) == (98, [])
 
 
-def test_standard_input_is_matched_by_line_and_case_does_not_matter(tmp_path: Path) -> None:
+def test_standard_input_is_matched_by_line_and_case_does_not_matter(
+    tmp_path: Path, terminal: Terminal
+) -> None:
     (tmp_path / "rule.yml").write_bytes(RULE)
     lines = b"\n" + json.dumps(EVENT).encode() + b"\n{broken\n"
-    done = thapcanh("match", "-", "--product", "windows", "--rules", tmp_path, given=lines)
-    assert (done.returncode, json.loads(done.stdout)) == (
+    done = terminal.say("", "match", "-", "--product", "windows", "--rules", tmp_path, given=lines)
+    assert (done.code, json.loads(done.out)) == (
         0,
         {
             "rule_id": "5f1b2a0e-6f50-4a8b-9f0d-0d9f8a7c1e11",
@@ -83,40 +76,40 @@ def test_standard_input_is_matched_by_line_and_case_does_not_matter(tmp_path: Pa
             "level": "high",
         },
     )
-    assert b"1 records could not be parsed" in done.stderr
+    assert "1 records could not be parsed" in done.err
 
 
-def test_a_broken_rule_is_named_and_the_others_run(tmp_path: Path) -> None:
+def test_a_broken_rule_is_named_and_the_others_run(tmp_path: Path, terminal: Terminal) -> None:
     (tmp_path / "a.yml").write_bytes(RULE)
     (tmp_path / "b.yml").write_bytes(RULE.replace(b"level: high", b"level: high\nlevel: low"))
     given = json.dumps(EVENT).encode()
-    done = thapcanh("match", "-", "--product", "windows", "--rules", tmp_path, given=given)
-    assert (done.returncode, len(done.stdout.splitlines())) == (3, 1)
-    assert b"b.yml" in done.stderr
-    assert b"level" in done.stderr
+    done = terminal.say("", "match", "-", "--product", "windows", "--rules", tmp_path, given=given)
+    assert (done.code, len(done.out.splitlines())) == (3, 1)
+    assert "b.yml" in done.err
+    assert "level" in done.err
 
 
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
-        (("match", "none.log", "--product", "windows", "--rules", "."), 1, b"no such file"),
-        (("match", "-", "--product", "wndows", "--rules", "."), 2, b"did you mean windows?"),
+        (("match", "none.log", "--product", "windows", "--rules", "."), 1, "no such file"),
+        (("match", "-", "--product", "wndows", "--rules", "."), 2, "did you mean windows?"),
         (
             ("match", "-", "--product", "windows", "--scope", "x", "--rules", "."),
             2,
-            b"no such scope",
+            "no such scope",
         ),
-        (("match", "-"), 2, b"--product"),
-        (("ticket", "list", "--home", "/nonexistent/home"), 2, b"there is no home folder here"),
+        (("match", "-"), 2, "--product"),
+        (("ticket", "list", "--home", "/nonexistent/home"), 2, "there is no home folder here"),
     ],
 )
 def test_wrong_use_is_told_in_a_line_without_a_traceback(
-    words: tuple[str, ...], code: int, said: bytes, tmp_path: Path
+    words: tuple[str, ...], code: int, said: str, tmp_path: Path, terminal: Terminal
 ) -> None:
     (tmp_path / "rule.yml").write_bytes(RULE)
     words = tuple(str(tmp_path) if word == "." else word for word in words)
-    done = thapcanh(*words, given=b"{}")
-    assert (done.returncode, said in done.stderr, b"Traceback" in done.stderr) == (
+    done = terminal.say("", *words, given=b"{}")
+    assert (done.code, said in done.err, "Traceback" in done.err) == (
         code,
         True,
         False,

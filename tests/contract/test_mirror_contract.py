@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from support.fake_mirrors import FAKES, system
 from support.findings import NOW, Given, take
 from support.misbehaving import AFTER, BEFORE, REFUSALS, Server, misbehaving
+from support.states import empty_state
 
 from pipeline.model.scope import OPERATOR
 from pipeline.settings.values import MirrorSettings
@@ -42,8 +43,7 @@ def server(kind: str) -> Iterator[Server]:
 
 @pytest.fixture
 def state(tmp_path: Any) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

@@ -12,6 +12,7 @@ import pytest
 import sqlalchemy as sa
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, LimitError, QueryError, UsageError
@@ -28,8 +29,7 @@ ALL = Scope.everything()
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

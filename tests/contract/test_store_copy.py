@@ -11,6 +11,7 @@ import pytest
 import sqlalchemy as sa
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, DamagedError, UsageError
@@ -53,8 +54,7 @@ class Both:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

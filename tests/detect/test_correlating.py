@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.correlating import correlation, oracle, stored
+from support.states import empty_state
 
 from pipeline.detect import packing
 from pipeline.detect.correlating import correlate
@@ -64,8 +65,7 @@ CASES = [
 
 @pytest.fixture(scope="module")
 def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
-    state = State.at(tmp_path_factory.mktemp("s") / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path_factory.mktemp("s") / "state.sqlite")
     yield state
     state.close()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.people import analyst, officer
+from support.states import empty_state
 
 from pipeline.detect.feeding import Standing, Verdict, fills, judge, products_of_agencies
 from pipeline.detect.rules import rules_from_texts
@@ -13,7 +14,6 @@ from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.clock import EPOCH
 from pipeline.normalise.product import Product, load_products
 from pipeline.settings.places import config_dir
-from pipeline.state.state import State
 from pipeline.state.tables.register import Agency, Source
 
 
@@ -114,8 +114,7 @@ def test_what_a_product_fills_covers_every_sample_s_event(products: dict[str, Pr
 def test_an_actor_hears_of_the_agencies_in_its_scope_and_of_published_sources(
     tmp_path: Path,
 ) -> None:
-    state = State.at(tmp_path / "s.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "s.sqlite")
     with state.begin() as session:
         for agency in ("ward-1", "ward-2"):
             session.add(Agency(id=agency, name_vi=agency, name_en=agency, valid_from=EPOCH))

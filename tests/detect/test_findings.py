@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.states import empty_state
 
 from pipeline.detect.correlating import Undone
 from pipeline.detect.episodes import unite
@@ -133,8 +134,7 @@ def test_findings_are_a_function_of_the_set_of_matches(
     tmp_path_factory: pytest.TempPathFactory, times: list[int], random: object
 ) -> None:
     def outcome(order: list[int], step: int) -> list[tuple[object, ...]]:
-        state = State.at(tmp_path_factory.mktemp("s") / "state.sqlite")
-        state.create_tables()
+        state = empty_state(tmp_path_factory.mktemp("s") / "state.sqlite")
         for start in range(0, len(order), step):
             apply(state, *(hit(t) for t in order[start : start + step]))
         rows = [(r.first, r.last, r.count, r.samples) for r in findings(state)]

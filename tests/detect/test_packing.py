@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from support.correlating import correlation, stored
+from support.states import empty_state
 
 from pipeline.detect.correlation import NEW_VALUE, Condition, Correlation, Stored, taking_part
 from pipeline.detect.packing import (
@@ -36,8 +37,7 @@ NOW = EPOCH + timedelta(days=400)
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     with state.begin() as session:
         session.add(
             Run(id="run", schedule="s", kind="scheduled", ruleset="r", window={}, status="done",

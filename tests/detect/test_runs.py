@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.detecting import MemoryStore, PlainEvaluator, event
+from support.states import empty_state
 
 from pipeline.detect import leases
 from pipeline.detect.runs import Limits, RunResult, backfill, cursors_of, run_once
@@ -102,8 +103,7 @@ def test_bounded_windows_and_transactions_give_the_findings_of_one_big_run(
 ) -> None:
     rows = [event(s, node=n, host=f"pc-{s % 3}") for n in ("a", "b") for s in range(1, 21)]
     store = MemoryStore(rows)
-    whole = State.at(tmp_path / "whole.sqlite")
-    whole.create_tables()
+    whole = empty_state(tmp_path / "whole.sqlite")
     run(whole, store, PlainEvaluator())
     while run(state, store, PlainEvaluator(), **limits) is not None:
         pass
@@ -223,8 +223,7 @@ def test_a_run_killed_anywhere_and_continued_gives_the_findings_of_an_undisturbe
     state: State, tmp_path: Path, point: str, nth: int
 ) -> None:
     rows = [event(s, host=f"pc-{s % 3}") for s in range(1, 31)]
-    whole = State.at(tmp_path / "whole.sqlite")
-    whole.create_tables()
+    whole = empty_state(tmp_path / "whole.sqlite")
     run(whole, MemoryStore(rows), PlainEvaluator())
     url = state.engine.url.render_as_string(hide_password=False)
     tests = str(Path(__file__).resolve().parents[1])

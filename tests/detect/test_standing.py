@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.people import analyst, officer
+from support.states import empty_state
 
 from pipeline.detect.feeding import Standing
 from pipeline.detect.reads.standing import standings
@@ -53,8 +54,7 @@ NGINX, OPENVPN = (
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     with state.begin() as session:
         for agency in ("w1", "w2", "w3"):
             session.add(Agency(id=agency, name_vi=agency, name_en=agency, valid_from=EPOCH))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 from support.detecting import ColumnStore, MemoryStore, PlainEvaluator, event
 from support.people import AUDITOR
+from support.states import empty_state
 
 from pipeline.detect import packing, stored
 from pipeline.detect.active import ActiveRules
@@ -151,8 +152,7 @@ def test_any_order_and_any_windows_give_the_correlations_of_one_run(
     random: object,
 ) -> None:
     def outcome(order: list[int], limit: int) -> list[tuple[str, int, list[tuple[int, str]]]]:
-        state = State.at(tmp_path_factory.mktemp("s") / "state.sqlite")
-        state.create_tables()
+        state = empty_state(tmp_path_factory.mktemp("s") / "state.sqlite")
         rows = [event(n, time=seen[k][0], host=seen[k][1]) for n, k in enumerate(order, 1)]
         run(state, MemoryStore(rows), window=limit)
         named = {row["event.id"].hex(): k for row, k in zip(rows, order, strict=True)}

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.people import AUDITOR, analyst, officer
+from support.states import empty_state
 
 from pipeline.detect.active import ActiveRules
 from pipeline.detect.register import import_rules, show_rule, version
@@ -33,8 +34,7 @@ RULE = "a0000000-0000-4000-8000-000000000000"
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     yield state
     state.close()
 

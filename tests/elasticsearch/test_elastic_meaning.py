@@ -12,10 +12,10 @@ from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit
 from support.query_examples import QUERIES, ROWS
 from support.query_oracle import holds
+from support.states import empty_state
 
 from pipeline.model.errors import QueryError
 from pipeline.model.scope import Scope
-from pipeline.state.state import State
 from pipeline.store.base import ALL_TIME
 from pipeline.store.elasticsearch.columns import kind_of
 from pipeline.store.elasticsearch.store import ElasticsearchStore
@@ -29,8 +29,7 @@ def filled(
     elasticsearch_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[ElasticsearchStore, list[dict[str, Any]]]]:
     """Several hundred events of two datasets, drawn once."""
-    state = State.at(tmp_path_factory.mktemp("meaning") / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path_factory.mktemp("meaning") / "state.sqlite")
     store = empty_store(elasticsearch_url, state)
     drawn: list[dict[str, Any]] = []
 

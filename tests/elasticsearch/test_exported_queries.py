@@ -28,6 +28,7 @@ from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, kind_of
 from support.exported import cause
 from support.provoke import provoked
+from support.states import empty_state
 
 from pipeline.detect.compile import Compiled, compile_rules
 from pipeline.detect.export import export_pipeline, variants
@@ -43,7 +44,6 @@ from pipeline.normalise.context import Context
 from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import load_products
 from pipeline.settings.places import config_dir
-from pipeline.state.state import State
 from pipeline.store.base import Commit
 from pipeline.store.elasticsearch.indices import family_of
 from pipeline.store.elasticsearch.store import ElasticsearchStore
@@ -111,8 +111,7 @@ def test_each_difference_of_a_query_to_the_matcher_has_a_cause(
 ) -> None:
     taxonomy = Taxonomy.load(config_dir() / "taxonomy")
     compiled = compile_rules(load_rules([sigma_rules]).rules[::COMPARED], taxonomy)
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     store = empty_store(elasticsearch_url, state)
     fill(store, compiled, corpora)
     matched, rows = matches(store, compiled)

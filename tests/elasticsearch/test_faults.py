@@ -16,6 +16,7 @@ import pytest
 import requests
 from support.elasticsearch import empty_store, own_node, store_at
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import ServiceAwayError
@@ -35,8 +36,7 @@ KILLS = max(2, int(os.environ.get("KILLS", "2")) // 4)  # `make faults`: 50
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

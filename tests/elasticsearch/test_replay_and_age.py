@@ -9,9 +9,9 @@ from typing import Any
 import sqlalchemy as sa
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.scope import Scope
-from pipeline.state.state import State
 from pipeline.state.tables.lake import Hold
 from pipeline.store.base import ALL_TIME, KeptWhole
 
@@ -21,8 +21,7 @@ ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 def test_a_replayed_event_hides_the_old_one_which_stays_as_evidence(
     tmp_path: Path, elasticsearch_url: str
 ) -> None:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     store = empty_store(elasticsearch_url, state)
     old, new = event_id(1).hex(), event_id(2).hex()
     store.append(event_commit([{}], 1), now=NOW)
@@ -36,8 +35,7 @@ def test_a_replayed_event_hides_the_old_one_which_stays_as_evidence(
 
 
 def test_a_month_that_is_past_goes_as_a_whole_index(tmp_path: Path, elasticsearch_url: str) -> None:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     store = empty_store(elasticsearch_url, state)
     long_ago = datetime(2026, 8, 3, tzinfo=UTC)
     store.append(event_commit([{"event.created": long_ago}] * 3, 1), now=NOW)
@@ -53,8 +51,7 @@ def test_a_month_that_is_past_goes_as_a_whole_index(tmp_path: Path, elasticsearc
 def test_an_index_with_held_events_is_kept_whole_and_named_until_the_hold_is_released(
     tmp_path: Path, elasticsearch_url: str
 ) -> None:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     store = empty_store(elasticsearch_url, state)
     long_ago = datetime(2026, 8, 3, tzinfo=UTC)
     old = {"event.created": long_ago, "@timestamp": long_ago}

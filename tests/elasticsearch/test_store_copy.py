@@ -14,6 +14,7 @@ import pytest
 from support.elasticsearch import empty_store, wipe
 from support.event_tables import NOW, event_commit
 from support.small_home import line, small_home
+from support.states import empty_state
 from support.terminal import Terminal
 
 from collectors.spool import SpoolWriter
@@ -76,8 +77,7 @@ def test_a_home_moves_to_a_cluster_and_back_and_says_what_it_did(
 def test_a_copy_killed_anywhere_goes_on_and_loses_and_doubles_nothing(
     tmp_path: Path, elasticsearch_url: str
 ) -> None:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     claim(state, "lake")
     lake = Lake(tmp_path / "lake", state)
     for first in range(1, EVENTS, 50):

@@ -9,10 +9,10 @@ import pytest
 from support.drill_home import DrillHome
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit
+from support.states import empty_state
 
 from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Scope
-from pipeline.state.state import State
 from pipeline.store.base import ALL_TIME
 from pipeline.store.elasticsearch import templates
 from pipeline.store.elasticsearch.store import ElasticsearchStore
@@ -22,8 +22,7 @@ ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 
 @pytest.fixture
 def store(elasticsearch_url: str, tmp_path: Path) -> Any:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     opened = empty_store(elasticsearch_url, state)
     yield opened
     templates.put(opened.client)

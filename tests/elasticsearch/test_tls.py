@@ -13,6 +13,7 @@ import pytest
 from support.elasticsearch import empty_store
 from support.event_tables import NOW, event_commit
 from support.nginx import Front, before
+from support.states import empty_state
 
 from pipeline.model.errors import ServiceAwayError, UsageError
 from pipeline.model.records import Settled
@@ -38,8 +39,7 @@ def front(elasticsearch_url: str) -> Iterator[Front]:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

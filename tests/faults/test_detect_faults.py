@@ -20,6 +20,7 @@ import pytest
 import sqlalchemy as sa
 from support.detect_process import EXCEPTION, LEASE, work
 from support.detecting import SCHEMA, event
+from support.states import empty_state
 
 from pipeline.detect.runs import cursors_of
 from pipeline.model import events
@@ -49,8 +50,7 @@ BEGAN = int(time.time()) - 3_000  # what is older than the allowed lateness is n
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two nodes, a few hosts, bursts and lulls, late events, in commits of many sizes."""
     home = tmp_path_factory.mktemp("base")
-    state = State.at(home / "state.sqlite")
-    state.create_tables()
+    state = empty_state(home / "state.sqlite")
     with state.begin() as session:
         session.add(
             ExceptionRow(

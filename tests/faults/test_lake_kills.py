@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from support.event_tables import NOW, event_commit
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.scope import Scope
@@ -49,8 +50,7 @@ def work(folder: Path, at: int, now: datetime) -> None:
 
 
 def test_a_lake_killed_at_any_step_is_whole(tmp_path: Path) -> None:
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["pipeline.store.lake", "support.event_tables", "pyarrow"])
     lake = Lake(tmp_path / "lake", state)

@@ -22,8 +22,8 @@ from support.fake_mirrors import FakeRequestTracker
 from support.findings import Given, put
 from support.mirror_process import settings_of, work
 from support.misbehaving import AFTER, BEFORE, misbehaving
+from support.states import empty_state
 
-from pipeline.state.state import State
 from pipeline.state.tables.tickets import MirrorLink, Outbox, Ticket, TicketFinding
 
 pytestmark = pytest.mark.faults
@@ -41,8 +41,7 @@ def test_killed_anywhere_each_ticket_and_comment_is_there_once(
 ) -> None:
     monkeypatch.setenv("RT_PASSWORD", rt.PASSWORD)
     dice = random.Random(kill)
-    state = State.at(tmp_path / "state.sqlite")
-    state.create_tables()
+    state = empty_state(tmp_path / "state.sqlite")
     put(state, *(Given(f"f{n}", entity=f"pc-{n % 3}", first=600 + 10 * n) for n in range(4)))
     with misbehaving(FakeRequestTracker()) as bad:
         bad.moods = [dice.choice(("", "", *AFTER, *BEFORE)) for _ in range(6)]

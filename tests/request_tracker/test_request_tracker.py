@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.findings import NOW, Given, put, take
+from support.states import empty_state
 
 from pipeline.model.scope import OPERATOR
 from pipeline.settings.values import MirrorSettings, MirrorSystem
@@ -29,8 +30,7 @@ from pipeline.tickets.outbox_post import take_changes
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

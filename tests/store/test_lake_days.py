@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.scope import Scope
@@ -25,9 +26,7 @@ TOMORROW = NOW + timedelta(days=1)
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
-    return opened
+    return empty_state(tmp_path / "state.sqlite")
 
 
 @pytest.fixture

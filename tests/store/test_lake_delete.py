@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.event_tables import NOW, event_commit
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.ids import new_id
@@ -28,9 +29,7 @@ LATER = NOW + timedelta(hours=2)
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
-    return opened
+    return empty_state(tmp_path / "state.sqlite")
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from support.event_tables import NOW, event_commit, event_id
+from support.states import empty_state
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import DamagedError, LimitError
@@ -25,9 +26,7 @@ NEXT_HOUR = NOW + timedelta(hours=1)
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
-    return opened
+    return empty_state(tmp_path / "state.sqlite")
 
 
 def lake_of(tmp_path: Path, state: State, limits: Limits = Limits()) -> Lake:  # noqa: B008

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.event_tables import NOW, event_commit
+from support.states import empty_state
 
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
@@ -23,9 +24,7 @@ TOMORROW = NOW + timedelta(days=1)
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
-    return opened
+    return empty_state(tmp_path / "state.sqlite")
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from support.event_tables import NOW, event_commit
 from support.query_examples import QUERIES, ROWS
 from support.query_oracle import holds
+from support.states import empty_state
 
 from pipeline.model import fold
 from pipeline.model.errors import QueryError
 from pipeline.model.scope import Scope
-from pipeline.state.state import State
 from pipeline.store.base import ALL_TIME
 from pipeline.store.lake import Lake
 from pipeline.store.query import parse
@@ -30,8 +30,7 @@ from pipeline.store.words import holds as words_hold
 
 
 def new_lake(folder: Path) -> Lake:
-    state = State.at(folder / "state.sqlite")
-    state.create_tables()
+    state = empty_state(folder / "state.sqlite")
     return Lake(folder / "lake", state)
 
 

@@ -17,6 +17,7 @@ from httpx import Response
 from starlette.testclient import TestClient
 from support.fake_store import FakeStore
 from support.seed import cookie, seed
+from support.states import empty_state
 
 from pipeline.console.app import create_app
 from pipeline.state.state import State
@@ -90,15 +91,14 @@ class Browser:
 
 
 @cache
-def _seeded(now: datetime) -> tuple[bytes, Sequence[dict[str, Any]]]:
+def _seeded(now: datetime) -> tuple[bytes, Sequence[tuple[dict[str, Any], dict[str, Any]]]]:
     """The seeded state as a file's bytes, made once: a test then starts in milliseconds."""
     with TemporaryDirectory() as folder:
         path = Path(folder) / "state.sqlite"
-        state = State.at(path)
-        state.create_tables()
+        state = empty_state(path)
         store = seed(state, now)
         state.close()  # the last connection folds the write-ahead log into the file
-        return path.read_bytes(), [document for document, _ in store.documents]
+        return path.read_bytes(), tuple(store.documents)
 
 
 @contextmanager
@@ -107,5 +107,5 @@ def open_site(path: Path, now: datetime, public_url: str = "") -> Iterator[Site]
     path.write_bytes(body)
     state = State.at(path)
     shelf = Shelf(folder=path.with_name("attachments"), max_bytes=200_000, per_ticket=4)
-    yield Site(state, FakeStore(documents), Clock(now), public_url, shelf)
+    yield Site(state, FakeStore.of(documents), Clock(now), public_url, shelf)
     state.close()

@@ -28,6 +28,13 @@ class FakeStore:
         self.scopes: list[Scope] = []
         self.away = False
 
+    @classmethod
+    def of(cls, flattened: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> FakeStore:
+        """Over the documents of another, flattened already."""
+        made = cls(())
+        made.documents = list(flattened)
+        return made
+
     def _chosen(self, query: str, scope: Scope, when: TimeRange) -> list[dict[str, Any]]:
         self.scopes.append(scope)
         if self.away:

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 )
 from support.findings import NOW, Given, take
 from support.people import analyst, officer
+from support.states import empty_state
 
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import ConflictError, ThapCanhError, UsageError
@@ -48,8 +49,7 @@ def three_tickets() -> bytes:
     """A state with three people and a ticket each, made once."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "s.sqlite"
-        state = State.at(path)
-        state.create_tables()
+        state = empty_state(path)
         with state.begin() as session:
             session.add_all(Person(id=n, name=n, role="analyst", created=EPOCH) for n in NAMES)
         take(state, [Given(f"f{n}", entity=f"pc-{n}") for n in (1, 2, 3)])

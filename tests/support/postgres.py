@@ -26,6 +26,22 @@ _OPTIONS = (
     "-c listen_addresses=127.0.0.1 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
 )
 
+EMPTY = """
+DO $$
+DECLARE one record;
+BEGIN
+  PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid();
+  SET LOCAL session_replication_role = replica;  -- in any order
+  FOR one IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' LOOP
+    EXECUTE format('DELETE FROM %I', one.tablename);
+  END LOOP;
+  PERFORM setval(format('%I', sequencename)::regclass, start_value, false)
+    FROM pg_sequences WHERE schemaname = 'public';
+END $$
+"""
+"""Takes every row of a database's tables away, and whoever is still connected."""
+
 
 def binaries() -> Path | None:
     """Where `initdb` and `pg_ctl` are: Debian keeps them off the path, a folder a version."""

@@ -5,6 +5,7 @@ Out: an `Answer` of exit code, standard output and standard error; secrets and n
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
@@ -61,10 +62,12 @@ class Terminal:
 
         self._patch.setattr(Installation, "store", property(lambda _: store))
 
-    def say(self, line: str, *more: str | Path) -> Answer:
+    def say(self, line: str, *more: str | Path, given: bytes = b"", masked: bool = True) -> Answer:
+        """The words of `line`, then `more` as they are; `given` stands on standard input."""
         from pipeline.cli.main import run
 
         self._capsys.readouterr()
+        self._patch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(io.BytesIO(given))))
         self._patch.setattr(sys, "argv", ["thapcanh", *shlex.split(line), *map(str, more)])
         try:
             run()
@@ -72,7 +75,7 @@ class Terminal:
         except SystemExit as left:
             code = left.code if isinstance(left.code, int) else 1
         out, err = self._capsys.readouterr()
-        return Answer(code, self._masked(out), self._masked(err))
+        return Answer(code, *(map(self._masked, (out, err)) if masked else (out, err)))
 
     def _masked(self, text: str) -> str:
         for form, name in _SECRETS:

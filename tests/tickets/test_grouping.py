@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from support.detecting import MemoryStore, event
 from support.findings import Given, put
 from support.people import analyst
+from support.states import empty_state
 
 from pipeline.detect.runs import Limits, run_once
 from pipeline.model.clock import EPOCH
@@ -283,8 +284,7 @@ def test_any_batching_of_detection_and_grouping_gives_the_same_tickets(
     def living(of: State) -> list[tuple[str, object, object, int]]:
         return sorted((t.entity, t.first, t.last, t.events) for t in tickets(of) if not t.closed)
 
-    other = State.at(tmp_path / "other.sqlite")
-    other.create_tables()
+    other = empty_state(tmp_path / "other.sqlite")
     store = MemoryStore(rows)
     from support.detecting import PlainEvaluator
 

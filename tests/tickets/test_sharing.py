@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.findings import NOW, Given, group, put, take
 from support.people import analyst
+from support.states import empty_state
 
 from pipeline.model.clock import EPOCH
 from pipeline.state.state import State
@@ -260,8 +261,7 @@ def test_which_findings_share_a_ticket_is_a_function_of_their_set(
     grown = data.draw(st.lists(st.booleans(), min_size=len(order), max_size=len(order)))
     policy = Policy(batch=data.draw(st.integers(1, 4)))
     with tempfile.TemporaryDirectory() as folder:
-        state = State.at(Path(folder) / "s.sqlite")
-        state.create_tables()
+        state = empty_state(Path(folder) / "s.sqlite")
         for finding, cut, grows in zip(order, cuts, grown, strict=True):
             if grows:  # it was shorter first, as an episode is that has only begun
                 begun = Given(finding.id, finding.rule, entity=finding.entity, first=finding.first)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.states import empty_state
 
 from collectors.receivers import keys, registered
 from collectors.receivers.counters import Knock, Knocks
@@ -92,8 +93,7 @@ def test_knocks_are_counted_per_address_and_bounded() -> None:
 
 @pytest.fixture
 def state(tmp_path: Path) -> State:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     now = utc_now()
     with opened.begin() as session:
         session.add(

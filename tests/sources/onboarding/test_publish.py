@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from support.people import AUDITOR, analyst, officer
+from support.states import empty_state
 
 from pipeline.access import log
 from pipeline.model.errors import (
@@ -54,8 +55,7 @@ SAMPLES = Samples((b"\xffline",))
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    made = State.at(tmp_path / "state.sqlite")
-    made.create_tables()
+    made = empty_state(tmp_path / "state.sqlite")
     for agency in ("p1", "p2"):
         add_agency(made, OPERATOR, agency=agency, name_vi=agency, name_en=agency, now=NOW)
     yield made

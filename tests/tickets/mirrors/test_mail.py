@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from support.findings import NOW, Given, take
+from support.states import empty_state
 
 from pipeline.model.errors import FaultsError
 from pipeline.model.scope import OPERATOR
@@ -59,8 +60,7 @@ def box() -> Iterator[tuple[Box, int]]:
 
 @pytest.fixture
 def state(tmp_path: Path) -> Iterator[State]:
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 

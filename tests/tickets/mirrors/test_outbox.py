@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from support.fake_mirrors import FakeRequestTracker, system
 from support.findings import NOW, Given, take
 from support.misbehaving import Server, misbehaving
+from support.states import empty_state
 
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import OPERATOR
@@ -40,8 +41,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[State]:
     monkeypatch.setenv("MIRROR_SECRET", "x")
-    opened = State.at(tmp_path / "state.sqlite")
-    opened.create_tables()
+    opened = empty_state(tmp_path / "state.sqlite")
     yield opened
     opened.close()
 
