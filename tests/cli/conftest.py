@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from support.fake_store import FakeStore
 from support.seed import seed
 from support.terminal import Terminal
 
@@ -24,11 +26,19 @@ def terminal(
     return made
 
 
-@pytest.fixture
-def morning(terminal: Terminal) -> Terminal:
-    """On the seeded home."""
-    here = open_home(terminal.home)
+@pytest.fixture(scope="session")
+def _seeded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FakeStore]:
+    home = tmp_path_factory.mktemp("morning") / "home"
+    here = open_home(home)
     store = seed(here.state, NOW)
     here.close()
-    terminal.on(store)
+    return home, store
+
+
+@pytest.fixture
+def morning(terminal: Terminal, _seeded: tuple[Path, FakeStore]) -> Terminal:
+    """On a copy of the seeded home."""
+    home, store = _seeded
+    shutil.copytree(home, terminal.home)
+    terminal.on(FakeStore.of(store.documents))
     return terminal
