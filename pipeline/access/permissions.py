@@ -27,6 +27,7 @@ asset.write      -        own      -        all            all       -
 source.read      all      own      all      all            all       all
 source.write     all      own      -        all            all       -
 knock.settle     -        -        -        all            all       -
+product.write    -        -        -        all            all       -
 dead.read        all      own      all      all            all       all
 dead.replay      -        own      -        all            all       -
 event.search     all      own      all      all            all       all

@@ -53,7 +53,7 @@ def source_onboard(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """What sample lines are, what they become, which rules they feed, and how to send them; with --publish, do it."""
-    from pipeline.normalise.product import load_products
+    from pipeline.normalise.additions import products_of
     from pipeline.sources.onboarding.doors import door_of, doors
     from pipeline.sources.onboarding.drafts import Chosen
     from pipeline.sources.onboarding.preview import preview
@@ -65,7 +65,7 @@ def source_onboard(
     with opened(home) as here:
         get_agency(here.state, OPERATOR, agency)
         samples = _samples(file)
-        products = load_products()
+        products = products_of(here.state.additions)
         candidates = recognise(samples.lines(encoding), products)
         chosen_product = product or recognised(candidates)
         if chosen_product not in products:

@@ -13,6 +13,7 @@ from pipeline.cli.output import safe, show_list, show_one, show_part
 from pipeline.cli.paging import page_of
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import UsageError
+from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
     from pipeline.serve.installation import Installation
@@ -35,8 +36,13 @@ def product_list(
     as_json: Json = False,
 ) -> None:
     """Products by title: whether they are proven, their formats and datasets, how many rules they feed."""
+    from pipeline.normalise.additions import own_products
+
     with opened(home) as here:
         lines = _lines(here)
+        faults = own_products(here.state.additions).faults
+    for fault in (one for each in faults.values() for one in each):
+        sys.stderr.write(safe(f"thapcanh: left out: {fault}") + "\n")
     asked = words.casefold().split()
     items = [
         _item(one)
@@ -57,7 +63,6 @@ def product_show(
 ) -> None:
     """One product: what it reads, where its samples come from, and the rules that it feeds."""
     from pipeline.detect.reads.rules import titles
-    from pipeline.model.scope import OPERATOR
 
     with opened(home) as here:
         found = next((one for one in _lines(here) if one.product == which), None)
@@ -83,6 +88,8 @@ def product_draft(
     title: Annotated[str, typer.Option(help="What people call it.")] = "",
     encoding: Annotated[str, typer.Option(help="Of the lines, UTF-8 if not given.")] = "",
     out: Annotated[Path | None, typer.Option(help="Where to write NAME.yml: a file or a folder.")] = None,
+    publish: Annotated[bool, typer.Option("--publish", help="Put it into the home, as `product add` does.")] = False,
+    home: Home = None,
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Draft a product from sample lines: its format, its fields in ECS, its samples; for a person to finish."""
@@ -98,7 +105,9 @@ def product_draft(
     )
     drafted = draft_product(name, samples.lines(encoding), now=utc_now(), title=title)
     path = None
-    if out is not None:
+    if publish:
+        path = _add(home, drafted.text, name, str(file), replace=False)
+    elif out is not None:
         path = out / f"{name}.yml" if out.is_dir() else out
         try:
             path.write_text(drafted.text, encoding="utf-8")
@@ -112,6 +121,46 @@ def product_draft(
     if path is None:
         typer.echo(safe(drafted.text).rstrip())
     _tell_draft(to_builtins(drafted), str(path or ""))
+
+
+@product.command("add")
+def product_add(
+    file: Annotated[Path, typer.Argument(help="A product's file, NAME.yml.")],
+    replace: Annotated[bool, typer.Option("--replace", help="In place of the home's own of this name.")] = False,
+    home: Home = None,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Check a product's file and its samples, and put it into the home: sources can run it from now on."""
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the file cannot be read", where=str(file), got=str(error)) from None
+    path = _add(home, text, file.stem, str(file), replace=replace)
+    show_one({"product": file.stem, "file": str(path)}, as_json=as_json)
+
+
+@product.command("remove")
+def product_remove(
+    which: Annotated[str, typer.Argument(help="The product's name.")],
+    home: Home = None,
+    as_json: Json = False,
+) -> None:
+    """Take a product of the home's own away; the file stays beside it as NAME.yml.removed."""
+    from pipeline.sources.products import remove
+
+    with opened(home) as here:
+        path = remove(here.state, OPERATOR, which, now=utc_now())
+    show_one({"removed": which, "file": str(path)}, as_json=as_json)
+
+
+def _add(home: Path | None, text: str, name: str, where: str, *, replace: bool) -> Path:
+    from pipeline.sources.products import publish
+
+    with opened(home, create=True) as here:
+        publish(here.state, OPERATOR, text, name=name, where=where, replace=replace, now=utc_now())
+        folder = here.state.additions.products
+    assert folder is not None
+    return folder / f"{name}.yml"
 
 
 def _tell_draft(drafted: dict[str, Any], path: str) -> None:
@@ -129,14 +178,14 @@ def _tell_draft(drafted: dict[str, Any], path: str) -> None:
 def _lines(here: Installation) -> list[ProductLine]:
     from pipeline.detect.reads.rules import active_ids
     from pipeline.detect.reads.standing import RuleJudge
-    from pipeline.normalise.product import load_products
+    from pipeline.normalise.additions import own_products, products_of
     from pipeline.sources.product_list import product_lines
 
-    products = load_products()
+    own = own_products(here.state.additions).products
     judged = RuleJudge(here.state, here.settings.cache)()
     with here.state.read() as session:
         active = active_ids(session)
-    return product_lines(products, judged, active)
+    return product_lines(products_of(here.state.additions), judged, active, own)
 
 
 def _item(one: ProductLine) -> dict[str, Any]:

@@ -159,7 +159,7 @@ def source_add(
     as_json: Json = False,
 ) -> None:
     """Register a source; print its key, once."""
-    from pipeline.normalise.product import load_products
+    from pipeline.normalise.additions import products_of
     from pipeline.sources import register
 
     pairs = []
@@ -171,7 +171,7 @@ def source_add(
     with opened(home, create=True) as here:
         made = register.add_source(
             here.state, OPERATOR, source=which, agency=of, product=product,
-            known_products=load_products().keys(), name=name, timezone=timezone, encoding=encoding,
+            known_products=products_of(here.state.additions).keys(), name=name, timezone=timezone, encoding=encoding,
             addresses=pairs, assemble=assemble, with_key=key, now=utc_now(),
         )  # fmt: skip
         show_one({"source": made.source, "key": made.key}, as_json=as_json)
@@ -194,14 +194,14 @@ def source_set(
     as_json: Json = False,
 ) -> None:
     """Change a source from now on; what it could not read before comes again by `deadletter replay`."""
-    from pipeline.normalise.product import load_products
+    from pipeline.normalise.additions import products_of
     from pipeline.sources import register
     from pipeline.sources.health import source_line
 
     with opened(home) as here:
         now = utc_now()
         changed = register.set_source(
-            here.state, OPERATOR, which, known_products=load_products().keys(), product=product,
+            here.state, OPERATOR, which, known_products=products_of(here.state.additions).keys(), product=product,
             timezone=timezone, encoding=encoding, name=name, standing=state, assemble=assemble, now=now,
         )  # fmt: skip
         letters = source_line(here.state, OPERATOR, which, now=now).failures

@@ -118,7 +118,7 @@ def source_admit(
     as_json: Json = False,
 ) -> None:
     """Take an unknown sender for a source from now on: one that is there, or with --agency a new one."""
-    from pipeline.normalise.product import load_products
+    from pipeline.normalise.additions import products_of
     from pipeline.sources import knocks
 
     if bool(agency) != bool(product) or (name and not agency):
@@ -130,7 +130,7 @@ def source_admit(
         if agency:
             made = knocks.admit_as_new(
                 here.state, OPERATOR, knock, source=which, agency=agency, product=product,
-                known_products=load_products().keys(), name=name, now=utc_now(),
+                known_products=products_of(here.state.additions).keys(), name=name, now=utc_now(),
             )  # fmt: skip
         else:
             made = knocks.admit_knock(here.state, OPERATOR, knock, which, now=utc_now())

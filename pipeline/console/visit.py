@@ -26,6 +26,8 @@ from pipeline.console.catalogues import Catalogue
 from pipeline.detect.reads.standing import RuleJudge
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
+from pipeline.normalise.additions import products_of
+from pipeline.normalise.product import Product
 from pipeline.settings.values import CollectSettings, HealthSettings
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
@@ -72,6 +74,11 @@ class Visit:
     @property
     def store(self) -> Store:
         return self.console.store
+
+    @property
+    def products(self) -> dict[str, Product]:
+        """The shipped ones and the home's."""
+        return products_of(self.state.additions)
 
     @property
     def actor(self) -> Actor:

@@ -299,14 +299,14 @@ class ActiveRules:
 
     def __init__(self, state: Any, cache: Path | None = None, *, clock: Any = utc_now) -> None:
         self._state, self._cache, self._clock = state, cache, clock
-        self._made: dict[str, tuple[int, ActiveSet]] = {}
+        self._made: dict[str, tuple[Any, ActiveSet]] = {}
         self._lock = threading.Lock()
 
     def __call__(self, schedule: str = "main") -> ActiveSet:
         from pipeline.detect.register import version
 
         with self._lock:
-            now = version(self._state)
+            now = version(self._state), self._state.additions.taxonomy_files()
             made = self._made.get(schedule)
             if made is None or made[0] != now:
                 made = self._made[schedule] = (now, self._make(schedule, self._clock()))
@@ -318,9 +318,8 @@ class ActiveRules:
         from pipeline.detect.register import active_texts, keep_effective
         from pipeline.detect.rules import rules_from_texts
         from pipeline.detect.watchlists import placeholders
-        from pipeline.settings.places import config_dir
 
-        taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+        taxonomy = Taxonomy.here(self._state.additions)
         book = rules_from_texts(
             active_texts(self._state, schedule),
             placeholders=placeholders(self._state),

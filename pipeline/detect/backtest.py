@@ -30,7 +30,6 @@ from pipeline.model.clock import CITY_ZONE, from_micros
 from pipeline.model.detections import Match, Window
 from pipeline.model.errors import NotFoundError, UsageError
 from pipeline.model.scope import Actor, Scope
-from pipeline.settings.places import config_dir
 from pipeline.state.state import State
 from pipeline.store.base import Store
 
@@ -94,6 +93,7 @@ def backtest_rule(
     scope = scope_for(actor, "event.search")
     texts, lists = active_texts(state, schedule), placeholders(state)
     running = rules_from_texts(texts, placeholders=lists)
+    taxonomy = Taxonomy.here(state.additions)
     sets: list[_Set] = []
     if draft:
         alone = rules_from_texts([("draft", draft)], placeholders=lists)
@@ -105,9 +105,9 @@ def backtest_rule(
         rule = drafted[0].id
         without = [pair for pair in texts if f"id: {rule}" not in pair[1]]
         book = rules_from_texts([*without, ("draft", draft)], placeholders=lists)
-        sets.append(_Set.of(book, rule))
+        sets.append(_Set.of(taxonomy, book, rule))
     if running.get(rule) is not None:
-        sets.append(_Set.of(running, rule))
+        sets.append(_Set.of(taxonomy, running, rule))
     if not sets:
         raise NotFoundError(
             "no such rule is switched on", got=rule, remedy="give its text as a draft"
@@ -143,8 +143,9 @@ def backtest_exception(
     rules = [rule for rule in book.rules if rule.id in row.rules]
     if not rules:
         raise NotFoundError("none of its rules is switched on", got=exception)
-    with_it = _Set(rules, twins=twins(rules, [as_in_force(row, always=True)]))
-    sets = [with_it, _Set(rules)]
+    taxonomy = Taxonomy.here(state.additions)
+    with_it = _Set(taxonomy, rules, twins=twins(rules, [as_in_force(row, always=True)]))
+    sets = [with_it, _Set(taxonomy, rules)]
     replay = _Replay(store, scope, since, now)
     replay.run(sets, progress)
     told = _told(sets, replay, since, now)
@@ -156,7 +157,7 @@ def compiled_alone(
 ) -> ActiveSet:
     """A registered rule with the rules that it counts, and nothing else."""
     book = rules_from_texts(active_texts(state, schedule), placeholders=placeholders(state))
-    return _Set.of(book, rule, exceptions).active
+    return _Set.of(Taxonomy.here(state.additions), book, rule, exceptions).active
 
 
 class _Set:
@@ -164,6 +165,7 @@ class _Set:
 
     def __init__(
         self,
+        taxonomy: Taxonomy,
         rules: Sequence[Rule],
         correlation: Rule | None = None,
         chain: Sequence[Rule] = (),
@@ -171,7 +173,6 @@ class _Set:
     ) -> None:
         from pipeline.detect.compile import compile_rules
 
-        taxonomy = Taxonomy.load(config_dir() / "taxonomy")
         compiled = compile_rules((*rules, *(twin.rule for twin in twins)), taxonomy)
         revisions = {rule.id: rule.revision for rule in rules}
         self.subject = correlation or rules[0]
@@ -189,7 +190,9 @@ class _Set:
         self._values: dict[str, Counter[str]] = defaultdict(Counter)
 
     @classmethod
-    def of(cls, book: RuleBook, subject: str, exceptions: Sequence[InForce] = ()) -> _Set:
+    def of(
+        cls, taxonomy: Taxonomy, book: RuleBook, subject: str, exceptions: Sequence[InForce] = ()
+    ) -> _Set:
         """The subject with what it needs of the book."""
         from pipeline.detect.correlation_read import named
 
@@ -197,7 +200,7 @@ class _Set:
         if rule is None:
             raise NotFoundError("no such rule", got=subject)
         if rule.kind == "rule":
-            return cls([rule], twins=twins([rule], exceptions))
+            return cls(taxonomy, [rule], twins=twins([rule], exceptions))
         every = {
             name: r for r in (*book.rules, *book.correlations) for name in (r.id, r.name) if name
         }
@@ -210,7 +213,7 @@ class _Set:
                 left += [every[name] for name in named(one) if name in every]
         bases = [r for r in needed.values() if r.kind == "rule"]
         chain = [r for r in needed.values() if r.kind == "correlation"]
-        return cls(bases, rule, chain, twins(bases, exceptions))
+        return cls(taxonomy, bases, rule, chain, twins(bases, exceptions))
 
     def take(self, dataset: str, table: Any) -> None:
         for hit in self.active.evaluate(dataset, table):

@@ -136,7 +136,7 @@ def approve(
                 "no exception is approved without a backtest", got=exception,
                 remedy=f"thapcanh rules backtest {exception} --since 30d shows what it would hide",
             )  # fmt: skip
-        _works_here(rules_named(session, read_filter(row.text)), row)
+        _works_here(state, rules_named(session, read_filter(row.text)), row)
         row.approved, row.approved_by, row.backtest = now, actor.name, dict(seen)
         next_number(session, _RULES)
 
@@ -338,13 +338,12 @@ def rules_named(session: Session, read: Filter) -> list[Rule]:
     return found
 
 
-def _works_here(rules: Sequence[Rule], row: ExceptionRow) -> None:
+def _works_here(state: State, rules: Sequence[Rule], row: ExceptionRow) -> None:
     """Refuse what asks for fields that nothing fills here: it would hide nothing, in silence."""
     from pipeline.detect.compile import compile_rules
     from pipeline.detect.taxonomy import Taxonomy
-    from pipeline.settings.places import config_dir
 
-    taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+    taxonomy = Taxonomy.here(state.additions)
     body = as_in_force(row).body
     made = [msgspec.structs.replace(rule, body=body) for rule in rules]
     if unfit := compile_rules(made, taxonomy).unfit:

@@ -1,7 +1,7 @@
 """The taxonomy: which data a Sigma log source means, and under which column each Sigma field lies.
 
-In: `config/taxonomy/*.yml`. Out: for a rule's log source its *routes*; a rule is evaluated on each,
-with that route's field map. A field maps to one column per route, never to two (an OR of two would
+In: `config/taxonomy/*.yml`, and the files that a home adds. Out: for a rule's log source its *routes*; a rule is
+evaluated on each, with that route's field map. A field maps to one column per route, never to two (an OR of two would
 make a rule's `null` hold when either is missing: a lost finding).
 
     maps:
@@ -27,7 +27,7 @@ make a rule's `null` hold when either is missing: a lost finding).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,6 +38,7 @@ from pipeline.detect.text import fold
 from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
 from pipeline.model.ids import content_hash
+from pipeline.settings.places import NOTHING, Additions, Mark, config_dir
 
 _MAP_KEYS: Final = {"source", "base", "any", "fields", "names", "under", "without"}
 _ROUTE_KEYS: Final = {
@@ -116,6 +117,11 @@ class Taxonomy(msgspec.Struct, frozen=True, dict=True):
             raise UsageError("no taxonomy", where=str(folder), expected="files *.yml with routes")
         return cls(tuple(routes), maps, content_hash(*texts))
 
+    @classmethod
+    def here(cls, additions: Additions = NOTHING) -> Taxonomy:
+        """The shipped one, and what a home adds to it. A file of the home with a fault is left out whole."""
+        return _with(additions)[0]
+
     @cached_property
     def _by_source(self) -> Mapping[LogSource, tuple[Route, ...]]:
         found: dict[LogSource, list[Route]] = {}
@@ -161,6 +167,45 @@ class Taxonomy(msgspec.Struct, frozen=True, dict=True):
         return frozenset(
             route.logsource.product for route in self.routes if route.logsource.product
         )
+
+
+def taxonomy_faults(additions: Additions) -> list[ThapCanhError]:
+    """What is wrong with the files that a home adds."""
+    return list(_with(additions)[1])
+
+
+def _with(additions: Additions) -> tuple[Taxonomy, tuple[ThapCanhError, ...]]:
+    return _extended(config_dir() / "taxonomy", additions.taxonomy, additions.taxonomy_files())
+
+
+@lru_cache(maxsize=4)
+def _extended(
+    shipped: Path, folder: Path | None, files: Mark
+) -> tuple[Taxonomy, tuple[ThapCanhError, ...]]:
+    made = Taxonomy.load(shipped)
+    faults: list[ThapCanhError] = []
+    for name, *_ in files:
+        assert folder is not None
+        try:
+            made = _added(made, folder / name)
+        except ThapCanhError as error:
+            faults.append(error)
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            faults.append(
+                UsageError(
+                    "the file cannot be read as a part of the taxonomy", where=str(folder / name),
+                    got=str(error)[:200], expected="maps and routes as in config/taxonomy",
+                )
+            )  # fmt: skip
+    return made, tuple(faults)
+
+
+def _added(base: Taxonomy, path: Path) -> Taxonomy:
+    text, maps, routes = path.read_text("utf-8"), dict(base.maps), list(base.routes)
+    for document in read_yaml(text, str(path)):
+        _read_maps(document.value.get("maps") or {}, maps, str(path))
+        routes.extend(_read_routes(document.value, maps, str(path)))
+    return Taxonomy(tuple(routes), maps, content_hash(base.digest, text))
 
 
 def _narrowed(route: Route, product: str) -> Route:

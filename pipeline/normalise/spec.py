@@ -84,6 +84,7 @@ class ProductSpec:
     kinds: tuple[KindSpec, ...]
     otherwise: str
     recognise: tuple[str, ...]
+    replaces_shipped: bool
     samples: tuple[SampleSpec, ...]
 
 
@@ -279,5 +280,6 @@ def _spec(raw: Mapping[str, Any]) -> ProductSpec:
         combine={name: (tuple(c["from"]), c.get("with", " ")) for name, c in raw.get("combine", {}).items()},
         fields=_fields(raw.get("fields")), constants=dict(raw.get("set", {})),
         kinds=tuple(_kind(kind, dataset) for kind in raw.get("kinds", ())),
-        otherwise=raw.get("otherwise", ""), recognise=_texts(raw.get("recognise", [])), samples=samples,
+        otherwise=raw.get("otherwise", ""), recognise=_texts(raw.get("recognise", [])),
+        replaces_shipped=raw.get("replaces_shipped", False), samples=samples,
     )  # fmt: skip

@@ -44,6 +44,7 @@ def examine(here: Installation, now: datetime) -> list[Symptom]:
         ("spool", lambda: flow_checks.spool(here)),
         ("store", lambda: flow_checks.store(here)),
         ("runs", lambda: flow_checks.runs(here)),
+        ("additions", lambda: host_checks.additions(here)),
         ("dead letters", lambda: flow_checks.letters(here)),
         ("outbox", lambda: flow_checks.outbox(here)),
         ("backup", lambda: flow_checks.keeping(here, now)),

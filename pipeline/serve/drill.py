@@ -18,7 +18,7 @@ from collectors.receivers.registered import REFRESH_EVERY
 from pipeline.model.clock import CITY_ZONE, utc_now
 from pipeline.model.errors import ConflictError
 from pipeline.model.scope import OPERATOR
-from pipeline.normalise.product import load_products
+from pipeline.normalise.additions import products_of
 from pipeline.rehearsal.clean import Cleaned, clean
 from pipeline.rehearsal.player import DAY_IN_SECONDS, Played, Report, play
 from pipeline.rehearsal.progress import FileProgress
@@ -72,7 +72,7 @@ def play_drill(
     folder = drill_folder(here)
     folder.mkdir(exist_ok=True, mode=0o700)
     keys = set_stage(
-        here.state, OPERATOR, folder, script, known_products=load_products().keys(),
+        here.state, OPERATOR, folder, script, known_products=products_of(here.state.additions).keys(),
         now=utc_now(), beside_real=beside_real,
     )  # fmt: skip
     targets = _targets(here, keys)

@@ -114,6 +114,21 @@ def _growth(
     )
 
 
+def additions(here: Installation) -> Iterator[Symptom]:
+    """The home's own products and its part of the taxonomy: every fault, with its place. Nothing where it has none."""
+    from pipeline.detect.taxonomy import taxonomy_faults
+    from pipeline.normalise.additions import own_products
+
+    own = own_products(here.state.additions)
+    broken = [one for each in own.faults.values() for one in each]
+    broken += taxonomy_faults(here.state.additions)
+    for fault in broken:
+        said = str(fault).removesuffix(f". {fault.remedy}") if fault.remedy else str(fault)
+        yield Symptom("additions", "fail", f"left out: {said}", fault.remedy or "mend the file")
+    if own.products and not broken:
+        yield Symptom("additions", "ok", f"own products: {', '.join(sorted(own.products))}")
+
+
 def secrets(here: Installation) -> Iterator[Symptom]:
     for path in (here.settings.home, here.settings.keys):
         mode = stat.S_IMODE(path.stat().st_mode)

@@ -183,13 +183,13 @@ def _see_node(here: Installation, node: str, last: int, report: Report) -> None:
 
 def settle_node(here: Installation, node: str) -> bool:
     """Settle all that waits in one node's spool, and let the spool go; whether there was anything."""
+    from pipeline.normalise.additions import products_of
     from pipeline.normalise.geo import countries_for
     from pipeline.normalise.guard import Guard
-    from pipeline.normalise.product import load_products
     from pipeline.serve.settling import let_go
     from pipeline.store.intake import settle_once
 
-    products, moved = load_products(), False
+    products, moved = products_of(here.state.additions), False
     guard = Guard(here.settings.run, careful=True)  # whatever is in the file, we live to tell
     with SpoolReader(here.settings.spool, node) as reader:
         while settle_once(

@@ -7,6 +7,7 @@ Layout of a home::
     keys/             the installation's key, mode 700
     spool/<node>/     records on their way
     lake/             events, unless the store is elsewhere
+    products/         this home's own products; taxonomy/ what it adds to the taxonomy (both optional)
     attachments/      files of tickets, by their SHA-256
     cache/            compiled rule sets; may be deleted
     log/  run/        logs of roles; locks and marks of running ones
@@ -86,6 +87,7 @@ def open_home(home: Path, *, create: bool = True) -> Installation:
     key = installation_key(settings.keys)
     state = State.open(settings.state_url)
     upgrade(state)
+    state.additions = settings.additions
     return Installation(settings=settings, state=state, key=key)
 
 

@@ -17,8 +17,8 @@ from collectors.spool.errors import SpoolDamagedError
 from collectors.spool.reader import SpoolReader
 from pipeline.model import events
 from pipeline.model.errors import ConflictError, DamagedError, UsageError
+from pipeline.normalise.additions import products_of
 from pipeline.normalise.geo import countries_for
-from pipeline.normalise.product import load_products
 from pipeline.serve import archive
 from pipeline.serve.installation import Installation
 from pipeline.store.columns import concat
@@ -79,7 +79,7 @@ def from_spool(here: Installation, damages: Sequence[Damage], *, now: datetime) 
 def _events_again(here: Installation, damage: Damage, now: datetime) -> pa.Table | None:
     """The file's rows out of the spool; None where it lets go of some of them already."""
     products, countries = (
-        load_products(),
+        products_of(here.state.additions),
         countries_for(here.settings.normalise.countries, here.settings.normalise.networks),
     )
     parts = []

@@ -24,7 +24,8 @@ from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import UsageError
 from pipeline.model.ids import new_id, receipt_identity
 from pipeline.model.scope import Actor
-from pipeline.normalise.product import Product, load_products
+from pipeline.normalise.additions import products_of
+from pipeline.normalise.product import Product
 from pipeline.serve.ingest import Ingested, Report, see_through
 from pipeline.serve.installation import Installation
 from pipeline.sources.dead_letters import Filters, LetterView, letters_with_events
@@ -76,7 +77,7 @@ def replay(
     """Spool the letters' records and, with `wait`, see them through. `force` replays those too whose
     product reads as it did: for a source whose encoding or zone was mended."""
     scope_for(actor, "dead.replay")
-    products = load_products()
+    products = products_of(here.state.additions)
     with here.state.read() as session:
         sources = {row.id: row for row in session.scalars(sa.select(Source))}
     node = f"replay-{new_id()}"

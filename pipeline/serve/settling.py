@@ -17,9 +17,10 @@ from collectors.spool import remove_finished, segments
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
+from pipeline.normalise.additions import own_products, products_of
 from pipeline.normalise.geo import countries_for
 from pipeline.normalise.guard import Guard
-from pipeline.normalise.product import load_products
+from pipeline.normalise.product import Product
 from pipeline.serve.installation import Installation
 from pipeline.serve.pulse import Heart
 from pipeline.state.alarms import close_alarm, raise_alarm
@@ -51,7 +52,7 @@ class Settling:
 
     def __init__(self, here: Installation, heart: Heart) -> None:
         self._here, self._heart = here, heart
-        self._products = load_products()
+        self._products: dict[str, Product] = {}
         self._guard = Guard(here.settings.run, beat=heart.beat)
         self._readers: dict[str, SpoolReader] = {}
         self._troubled = True  # the alarm may be a dead process's: the first success closes it
@@ -60,6 +61,7 @@ class Settling:
     def turn(self, stop: threading.Event) -> bool:
         """At most one batch of every node; whether there was any."""
         moved = False
+        self._products = self._read_products()
         try:
             for node in segments.nodes(self._here.settings.spool):
                 if stop.is_set():
@@ -73,6 +75,12 @@ class Settling:
             self._heart.beat(waiting=1)
             stop.wait(_TRY_AGAIN)
         return moved
+
+    def _read_products(self) -> dict[str, Product]:
+        """As they are now. While a file of the home has a fault, what this process read of it before goes on."""
+        additions = self._here.state.additions
+        faulty = own_products(additions).faults.keys() & self._products.keys()
+        return products_of(additions) | {name: self._products[name] for name in faulty}
 
     def _settle(self, node: str) -> bool:
         if node not in self._readers:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from pipeline.settings.places import Additions
+
 Level = Literal["informational", "low", "medium", "high", "critical"]
 
 
@@ -114,12 +116,15 @@ class StoreSettings:
 class NormaliseSettings:
     """At most `batch` records or `interval` seconds, whichever comes first. `countries` is the path of a
     GeoIP file; empty: the small table that comes with the program. `networks` is that of a database of
-    autonomous systems; empty: none."""
+    autonomous systems; empty: none. `products` and `taxonomy` are folders of the home's own files, beside
+    those that ship; empty: none."""
 
     batch: int = 20_000
     interval: float = 0.5
     countries: str = ""
     networks: str = ""
+    products: str = "products"
+    taxonomy: str = "taxonomy"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -303,6 +308,15 @@ class Settings:
     @property
     def state_url(self) -> str:
         return self.state.url or f"sqlite:///{self.home / 'state.sqlite'}"
+
+    @property
+    def additions(self) -> Additions:
+        """Where this home's own products and taxonomy lie: under the home, if no whole path is given."""
+        given = self.normalise
+        return Additions(
+            self.home / given.products if given.products else None,
+            self.home / given.taxonomy if given.taxonomy else None,
+        )
 
     @property
     def spool(self) -> Path:

@@ -16,7 +16,7 @@ from pipeline.normalise.product import Product
 
 class ProductLine(msgspec.Struct, frozen=True, kw_only=True):
     """`format` is the body's kind, with `syslog` before it where a header is taken off. `origins`: kind of origin →
-    number of samples. `rules` are ids of those that are on and that the product can make fire."""
+    number of samples. `own`: a file of the home's. `rules` are ids of those that are on and that the product can make fire."""
 
     product: str
     title: str
@@ -29,16 +29,22 @@ class ProductLine(msgspec.Struct, frozen=True, kw_only=True):
     titles: tuple[str, ...]
     rules: tuple[str, ...]
     revision: str
+    own: bool = False
 
 
 def product_lines(
-    products: Mapping[str, Product], judged: Judged, active: Collection[str]
+    products: Mapping[str, Product],
+    judged: Judged,
+    active: Collection[str],
+    own: Collection[str] = (),
 ) -> list[ProductLine]:
-    lines = [product_line(product, judged, active) for product in products.values()]
+    lines = [product_line(product, judged, active, own) for product in products.values()]
     return sorted(lines, key=lambda one: one.title.casefold())
 
 
-def product_line(product: Product, judged: Judged, active: Collection[str]) -> ProductLine:
+def product_line(
+    product: Product, judged: Judged, active: Collection[str], own: Collection[str] = ()
+) -> ProductLine:
     spec = product.spec
     origins: dict[str, int] = {}
     titles: dict[str, None] = {}
@@ -51,5 +57,5 @@ def product_line(product: Product, judged: Judged, active: Collection[str]) -> P
         product=product.name, title=product.title, about=" ".join(spec.about.split()), datasets=product.datasets,
         format=f"syslog, {body}" if product.header else body, kinds=tuple(kind.name for kind in spec.kinds),
         proven=product.proven, origins=origins, titles=tuple(titles),
-        rules=tuple(sorted(judged.fed_by(product.name) & set(active))), revision=product.revision,
+        rules=tuple(sorted(judged.fed_by(product.name) & set(active))), revision=product.revision, own=product.name in own,
     )  # fmt: skip

@@ -20,6 +20,7 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from pipeline.model.errors import ServiceAwayError, UsageError
+from pipeline.settings.places import NOTHING
 from pipeline.state import tables as _tables  # noqa: F401 - registers the tables
 from pipeline.state.base import Base
 from pipeline.state.tables.operation import Counter
@@ -37,6 +38,8 @@ class State:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._turn = Turn(BUSY_TIMEOUT_MS / 1000)
+        self.additions = NOTHING
+        """What its home adds to the files that ship; who opens the home says it."""
 
     @classmethod
     def open(cls, url: str) -> State:

@@ -60,6 +60,8 @@ FIELDS = {
     "/rules/{rule}/switch": {"to": "off", "reason": "lời"},
     "/rules/{rule}/work": {"work": "backfill", "days": "7"},
     "/letters/replay": {"letter": "1"},
+    "/products": {"text": "product: x"},
+    "/onboarding/{draft}/product": {"name": "Không", "revision": "1"},
     "/mirrors/replay": {"mirror": "rt"},
     "/assets/preview": {},
     "/assets/import": {"text": "x"},

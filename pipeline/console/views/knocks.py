@@ -8,7 +8,6 @@ from pipeline.access.agencies import agencies
 from pipeline.console.forms import attempt
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ThapCanhError
-from pipeline.settings.places import products_dir
 from pipeline.sources import knocks, register
 
 TYPED = ("source", "agency", "product", "name")
@@ -36,7 +35,7 @@ def _one(visit: Visit, status: int = 200, error: ThapCanhError | None = None) ->
             names = agencies(db, visit.actor)
     return visit.render(
         "knock.html", status, line=line, error=error, sources=sources, names=names,
-        products=sorted(path.stem for path in products_dir().glob("*.yml")),
+        products=sorted(visit.products),
         typed={name: visit.field(name) for name in TYPED},
     )  # fmt: skip
 
@@ -52,7 +51,7 @@ def admit(visit: Visit) -> Response:
                 knocks.admit_as_new(
                     visit.state, visit.actor, number, source=source, agency=visit.field("agency"),
                     product=visit.field("product"), name=visit.field("name").strip()[:200],
-                    known_products=[path.stem for path in products_dir().glob("*.yml")], now=visit.now,
+                    known_products=visit.products.keys(), now=visit.now,
                 )
             )  # fmt: skip
         else:

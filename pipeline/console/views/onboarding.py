@@ -20,7 +20,6 @@ from pipeline.detect.feeding import products_of_agencies
 from pipeline.detect.reads import rules
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ConflictError, NotFoundError, ThapCanhError, UsageError
-from pipeline.normalise.product import load_products
 from pipeline.sources.onboarding import drafts, publish, snippets
 from pipeline.sources.onboarding.doors import Door, doors
 from pipeline.sources.onboarding.drafts import Chosen, Draft
@@ -48,7 +47,7 @@ def _start(visit: Visit, status: int = 200, error: ThapCanhError | None = None) 
     mine = {key: one for key, one in names.items() if scope.allows(key)}
     return visit.render(
         "onboarding.html", status, error=error, names=mine, unknown=unknown, encodings=ENCODINGS,
-        drafts=drafts.of_actor(visit.state, visit.actor), products=load_products(),
+        drafts=drafts.of_actor(visit.state, visit.actor), products=visit.products,
         typed={name: visit.field(name) for name in ("agency", "sample", "encoding")},
     )  # fmt: skip
 
@@ -64,7 +63,7 @@ def start(visit: Visit) -> Response:
             from_file(files[0].name, files[0].body) if files else from_text(visit.field("sample"))
         )
         encoding = visit.field("encoding") if visit.field("encoding") in ENCODINGS else ""
-        best = recognised(recognise(samples.lines(encoding), load_products()))
+        best = recognised(recognise(samples.lines(encoding), visit.products))
         chosen = Chosen(product=best, encoding=encoding)
         draft = drafts.begin(visit.state, visit.actor, agency, samples, chosen, now=visit.now)
         return f"/onboarding/{draft}"
@@ -78,7 +77,7 @@ def product_page(visit: Visit) -> Response:
 
 def _product(visit: Visit, status: int = 200, error: ThapCanhError | None = None) -> Response:
     draft = _find(visit)
-    candidates = recognise(draft.samples.lines(draft.chosen.encoding), load_products())
+    candidates = recognise(draft.samples.lines(draft.chosen.encoding), visit.products)
     shown = [one for one in candidates if one.score > 0.1 or one.product == GENERIC][:6]
     beside = close(candidates)
     both = [_seen(visit, draft, one.product) for one in beside] if len(beside) > 1 else []
@@ -99,7 +98,7 @@ def choose(visit: Visit) -> Response:
 
     def deed() -> str:
         chosen = {name: visit.field(name) for name in ("product", "encoding", "timezone")}
-        if chosen["product"] not in load_products():
+        if chosen["product"] not in visit.products:
             raise UsageError("no such product", got=chosen["product"][:60])
         if chosen["encoding"] not in ENCODINGS or chosen["timezone"] not in ZONES:
             raise UsageError("no such encoding", got=chosen["encoding"][:60])
@@ -141,7 +140,7 @@ def _sender(visit: Visit, status: int = 200, error: ThapCanhError | None = None)
     if door is not None:
         text = snippets.snippet(chosen.sender, door, chosen.source).text
         try:
-            publish.check(draft.agency, chosen, known, load_products(), visit.actor)
+            publish.check(draft.agency, chosen, known, visit.products, visit.actor)
         except ThapCanhError as found:
             lacking = found
     return _render(
@@ -166,7 +165,7 @@ def _settled(visit: Visit, draft: Draft) -> tuple[Chosen, Door | None]:
         base = f"{draft.agency}-{chosen.product.replace('_', '-')}"[:58]
         source = next(n for n in (base, *(f"{base}-{k}" for k in range(2, 999))) if n not in taken)
     made = msgspec.structs.replace(
-        chosen, source=source, name=chosen.name or load_products()[chosen.product].title,
+        chosen, source=source, name=chosen.name or visit.products[chosen.product].title,
         sender=sender.name if sender else "", door=door.name if door else "",
     )  # fmt: skip
     return made, door
@@ -202,7 +201,7 @@ def publish_now(visit: Visit) -> Response:
     chosen, door = _settled(visit, found)
     try:
         made = publish.publish_draft(
-            visit.state, visit.actor, draft, _revision(visit), doors(visit.console.collect), load_products(),
+            visit.state, visit.actor, draft, _revision(visit), doors(visit.console.collect), visit.products,
             chosen=chosen, now=visit.now,
         )  # fmt: skip
     except ConflictError as error:
@@ -239,6 +238,30 @@ def drafted(visit: Visit) -> Response:
     return answer
 
 
+def publish_product(visit: Visit) -> Response:
+    """The product drafted from these samples becomes one of the home's, and this draft's."""
+    from pipeline.sources.drafting.draft import draft_product
+    from pipeline.sources.products import publish as publish_one
+
+    draft = _find(visit)
+
+    def deed() -> str:
+        name, title = visit.field("name").strip()[:60], visit.field("title").strip()[:120]
+        made = draft_product(
+            name, draft.samples.lines(draft.chosen.encoding), now=visit.now, title=title
+        )
+        publish_one(
+            visit.state, visit.actor, made.text, name=name, where=f"{name}.yml", now=visit.now
+        )
+        chosen = {"product": name}
+        drafts.change(
+            visit.state, visit.actor, draft.id, chosen, revision=_revision(visit), now=visit.now
+        )
+        return f"/onboarding/{draft.id}?notice=product_added"
+
+    return attempt(visit, deed, lambda status, error: _product(visit, status, error))
+
+
 def _find(visit: Visit) -> Draft:
     return drafts.find(visit.state, visit.actor, visit.request.path_params["draft"][:32])
 
@@ -250,7 +273,7 @@ def _revision(visit: Visit) -> int:
 def _seen(visit: Visit, draft: Draft, product: str = "") -> Preview:
     chosen = draft.chosen
     return preview(
-        draft.samples.bodies, load_products()[product or chosen.product], encoding=chosen.encoding,
+        draft.samples.bodies, visit.products[product or chosen.product], encoding=chosen.encoding,
         timezone=chosen.timezone, received=to_micros(visit.now),
     )  # fmt: skip
 
@@ -260,7 +283,7 @@ def _render(
 ) -> Response:
     with visit.state.read() as db:
         agency = agencies(db, visit.actor).get(draft.agency) or unknown(draft.agency)
-    known = load_products()
+    known = visit.products
     values.setdefault("error", None)
     return visit.render(
         template,

@@ -21,7 +21,6 @@ from pipeline.model import events
 from pipeline.model.documents import flatten
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor
-from pipeline.settings.places import config_dir
 from pipeline.state.state import State
 from pipeline.store.base import Store
 
@@ -60,11 +59,15 @@ def draft_of(state: State, store: Store | None, actor: Actor, finding: str) -> D
     named = (sample.get("rule") for sample in view.samples)
     rule = single_event_rule(state, actor, next((r for r in named if r), view.finding.rule))
     agency = view.finding.agency
-    return Draft(rule.id, rule.title, agency, tuple(_candidates(rule, view))[:MOST])
+    return Draft(
+        rule.id,
+        rule.title,
+        agency,
+        tuple(_candidates(Taxonomy.here(state.additions), rule, view))[:MOST],
+    )
 
 
-def _candidates(rule: Rule, view: FindingView) -> Iterator[Candidate]:
-    taxonomy = Taxonomy.load(config_dir() / "taxonomy")
+def _candidates(taxonomy: Taxonomy, rule: Rule, view: FindingView) -> Iterator[Candidate]:
     assert rule.body is not None
     asked = dict.fromkeys([leaf.field for leaf in leaves(rule.body) if leaf.field])
     mine = [s for s in view.samples if s.get("rule", rule.id) in ("", rule.id)]

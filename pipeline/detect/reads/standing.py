@@ -24,7 +24,6 @@ from pipeline.detect.taxonomy import Taxonomy
 from pipeline.detect.watchlists import placeholders
 from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.scope import Actor
-from pipeline.settings.places import config_dir
 from pipeline.state.state import State
 from pipeline.state.tables.rules import RuleRevision, RuleRow
 
@@ -39,7 +38,7 @@ def standings(
     products: Mapping[str, Product] | None = None,
     cache: Path | None = None,
 ) -> dict[str, Standing]:
-    """By id of every living rule and correlation. `products` are the shipped ones if not given."""
+    """By id of every living rule and correlation. `products` are the shipped ones and the home's if not given."""
     require(actor, "rule.read", None)
     book, verdicts = _read(state, products, cache)
     agencies = products_of_agencies(state, actor)
@@ -52,9 +51,9 @@ def _read(
 ) -> tuple[RuleBook, dict[str, Verdict]]:
     """Every living rule, parsed, and what it is judged to be."""
     if products is None:
-        from pipeline.normalise.product import load_products
+        from pipeline.normalise.additions import products_of
 
-        products = load_products()
+        products = products_of(state.additions)
     query = (
         sa.select(RuleRow.path, RuleRevision.text)
         .join(RuleRevision, RuleRevision.revision == RuleRow.revision)
@@ -64,7 +63,7 @@ def _read(
     with state.read() as session:
         texts = [(row.path, row.text) for row in session.execute(query)]
     book = rules_from_texts(texts, placeholders=placeholders(state), cache=cache)
-    return book, judge(book.rules, Taxonomy.load(config_dir() / "taxonomy"), products)
+    return book, judge(book.rules, Taxonomy.here(state.additions), products)
 
 
 def _judged(state: State, products: Mapping[str, Product] | None, cache: Path | None) -> Judged:
@@ -188,12 +187,13 @@ class RuleJudge:
 
     def __init__(self, state: State, cache: Path | None = None) -> None:
         self._state, self._cache = state, cache
-        self._made: tuple[int, Judged] | None = None
+        self._made: tuple[object, Judged] | None = None
         self._lock = threading.Lock()
 
     def __call__(self) -> Judged:
         with self._lock:
-            now = version(self._state)
+            own = self._state.additions
+            now = version(self._state), own.taxonomy_files(), own.product_files()
             if self._made is None or self._made[0] != now:
                 self._made = (now, _judged(self._state, None, self._cache))
             return self._made[1]
