@@ -18,7 +18,16 @@ from pipeline.model.errors import UsageError
 
 DAMAGE: Final = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, zstandard.ZstdError)
 _BLOCK: Final = 128 * 1024
+_PACKED: Final = 2 * 1024
+"""Of zstd at a time: so little may hold sixty megabytes, and all that it holds comes at once."""
+_MOST_RATIO: Final = 1_000
+_SURELY_FINE: Final = 1 << 30
 _MAX_WINDOW: Final = 2**27
+
+
+def most_unpacked(size: int) -> int:
+    """To how many bytes a packed file of that size may unpack, if it holds logs."""
+    return max(_SURELY_FINE, _MOST_RATIO * size)
 
 
 class _Zstd(io.RawIOBase):
@@ -41,7 +50,7 @@ class _Zstd(io.RawIOBase):
             if self._frame.eof:
                 self._frame = self._unpacker.decompressobj()
                 self._inside = False
-            packed = packed or self._source.read(_BLOCK)
+            packed = packed or self._source.read(_PACKED)
             if not packed:
                 if self._inside:
                     raise EOFError("the last frame has no end")

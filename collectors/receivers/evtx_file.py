@@ -4,19 +4,21 @@ In: the files of an input's patterns. Out: each record as the ``evtx`` package's
 read is kept beside the spool, under the file's inode and under its first record, so that a file that was moved,
 copied or packed is recognised; what a kill makes come twice is known by computer, channel and record number. A chunk
 that cannot be read is passed over, counted and named, when the file has been quiet; it is tried again whenever
-the file changes. Archives and packed files are looked at when they have been quiet.
+the file changes. Archives and packed files are looked at when they have been quiet; what unpacks to more than a log
+would is a fault like that. A record beyond the limit is cut, and counted.
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import stat
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, TypeVar, cast
 
 import msgspec
 
@@ -27,11 +29,11 @@ from collectors.spool import Draft
 from collectors.spool.segment_file import sync_folder
 from collectors.tail import scan
 from collectors.tail.chunks import MAGIC, Chunk, Evtx
-from collectors.unpack import DAMAGE, unpacked
+from collectors.unpack import DAMAGE, most_unpacked, unpacked
 
+T = TypeVar("T")
 _BATCH: Final = 1_000
 _MOST_MEMBERS: Final = 10_000
-_MOST_MEMBER: Final = 4 << 30
 _MOST_KEPT: Final = 5_000
 _FAULTS: Final = (*DAMAGE, ValueError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError)  # fmt: skip
 
@@ -103,7 +105,7 @@ class EvtxFile(FileWorker):
             if head.startswith(MAGIC):
                 self._content(identity, path, raw, faults)
             elif quiet:
-                for name, stream in _members(raw, path):
+                for name, stream in _members(raw, path, faults):
                     try:
                         self._content(identity, name, stream, faults)
                     except _FAULTS as error:
@@ -130,15 +132,21 @@ class EvtxFile(FileWorker):
         self, identity: SourceIdentity, name: str, print_: bytes, known: Known, chunks: list[Chunk]
     ) -> None:
         """Store, then remember."""
-        moment = micros()
+        moment, limit = micros(), self.intake.limits.record
         drafts = [
-            Draft(identity.source, moment, body, b"f\0" + print_ + number.to_bytes(8, "big"), name)
+            Draft(
+                identity.source,
+                moment,
+                body[:limit],
+                b"f\0" + print_ + number.to_bytes(8, "big"),
+                name,
+            )
             for chunk in chunks
             for number, body in chunk.records
         ]
         if not drafts:
             return
-        self.store(drafts)
+        self.store(drafts, sum(len(body) > limit for one in chunks for _, body in one.records))
         for chunk in chunks:
             known.chunks[chunk.place] = (chunk.first, chunk.last)
         self._save()
@@ -188,25 +196,56 @@ def _opened(one: scan.Found) -> BinaryIO:
     return os.fdopen(descriptor, "rb")
 
 
-def _members(raw: BinaryIO, path: str) -> Iterator[tuple[str, BinaryIO]]:
+class _Measured(io.RawIOBase):
+    """A stream that is damaged where it becomes longer than `most`."""
+
+    def __init__(self, stream: BinaryIO, most: int) -> None:
+        self._stream, self._left = stream, most
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        part = self._stream.read(size)
+        self._left -= len(part)
+        if self._left < 0:
+            raise ValueError("it unpacks to more than a log would")
+        return part
+
+
+def _members(raw: BinaryIO, path: str, faults: list[str]) -> Iterator[tuple[str, BinaryIO]]:
     """The EVTX files of an archive, or the one that is packed. A member is read as a stream, never whole."""
     if zipfile.is_zipfile(raw):
         with zipfile.ZipFile(raw) as archive:
-            for info in archive.infolist()[:_MOST_MEMBERS]:
-                if info.filename.lower().endswith(".evtx") and info.file_size <= _MOST_MEMBER:
-                    with archive.open(info) as member:
-                        yield f"{path}:{info.filename}", cast("BinaryIO", member)
+            logs = [one for one in archive.infolist() if _is_log(one.filename)]
+            for one in _first(logs, path, faults):
+                if one.file_size > most_unpacked(one.compress_size):
+                    faults.append(f"{path}:{one.filename}: it unpacks to more than a log would")
+                    continue
+                with archive.open(one) as opened:
+                    yield f"{path}:{one.filename}", cast("BinaryIO", opened)
         return
     raw.seek(0)
-    stream = unpacked(cast("object", raw), path)  # type: ignore[arg-type]
+    plain = unpacked(cast("object", raw), path)  # type: ignore[arg-type]
+    most = most_unpacked(os.fstat(raw.fileno()).st_size)
+    stream = plain if plain is raw else cast("BinaryIO", _Measured(plain, most))
     if path.lower().endswith((".evtx.gz", ".evtx.xz", ".evtx.zst")):
         yield path, stream
         return
     with tarfile.open(fileobj=stream, mode="r|") as archive:
-        for number, one in enumerate(archive):
-            if number >= _MOST_MEMBERS:
-                return
-            if one.isfile() and one.name.lower().endswith(".evtx") and one.size <= _MOST_MEMBER:
-                found = archive.extractfile(one)
-                if found is not None:
-                    yield f"{path}:{one.name}", cast("BinaryIO", found)
+        for member in _first((m for m in archive if m.isfile() and _is_log(m.name)), path, faults):
+            found = archive.extractfile(member)
+            if found is not None:
+                yield f"{path}:{member.name}", cast("BinaryIO", found)
+
+
+def _is_log(name: str) -> bool:
+    return name.lower().endswith(".evtx")
+
+
+def _first(members: Iterable[T], path: str, faults: list[str]) -> Iterator[T]:
+    for number, one in enumerate(members):
+        if number >= _MOST_MEMBERS:
+            faults.append(f"{path}: of more than {_MOST_MEMBERS} logs the rest is not read")
+            return
+        yield one

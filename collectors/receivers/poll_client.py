@@ -23,6 +23,7 @@ from pipeline.settings.secrets import read_secret
 TRIES: Final = 6
 LONGEST_PAUSE: Final = 3600.0
 BODY_AT_MOST: Final = 64 << 20
+WHOLE_WITHIN: Final = 600.0
 _TIMEOUT: Final = (5, 30)
 _LOCAL: Final = {"127.0.0.1", "localhost"}
 
@@ -114,9 +115,11 @@ class PollClient:
         with self._session.request(
             method, url, timeout=_TIMEOUT, allow_redirects=False, stream=True, **more
         ) as response:
-            parts, size = [], 0
+            parts, size, until = [], 0, time.monotonic() + WHOLE_WITHIN
             for part in response.iter_content(1 << 16):
                 size += len(part)
+                if time.monotonic() > until:
+                    raise requests.Timeout
                 if size > BODY_AT_MOST:
                     raise RefusedError(
                         "the API's answer is too large", expected=f"at most {BODY_AT_MOST} bytes"

@@ -122,10 +122,11 @@ class RestPoll(FileWorker):
     def _keep(
         self, identity: SourceIdentity, poll: JsonPoll | M365Activity, records: list[Any]
     ) -> None:
-        limit, moment = self.intake.limits.record, now()
+        limit, moment, cut = self.intake.limits.record, now(), 0
         drafts = []
         for record in records:
             body = orjson.dumps(record)
+            cut += len(body) > limit
             drafts.append(
                 Draft(
                     identity.source,
@@ -136,7 +137,7 @@ class RestPoll(FileWorker):
                 )
             )
         if drafts:
-            self.store(drafts, sum(len(draft.body) == limit for draft in drafts))
+            self.store(drafts, cut)
 
     @property
     def _file(self) -> Path:

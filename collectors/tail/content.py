@@ -17,12 +17,10 @@ import msgspec
 
 from collectors.files import HEAD
 from collectors.tail.scan import Found, under
-from collectors.unpack import DAMAGE, unpacked
+from collectors.unpack import DAMAGE, most_unpacked, unpacked
 
 WINDOW: Final = 4_096
 _STEP: Final = 1 << 20
-_MOST_RATIO: Final = 1_000
-_SURELY_FINE: Final = 1 << 30
 _PACKED: Final = (b"\x1f\x8b", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 
 
@@ -101,7 +99,7 @@ class _Packed:
 
     def __init__(self, raw: BinaryIO) -> None:
         self._raw = cast("io.BufferedReader", raw)
-        self._most = max(_SURELY_FINE, _MOST_RATIO * os.fstat(raw.fileno()).st_size)
+        self._most = most_unpacked(os.fstat(raw.fileno()).st_size)
         self._begin()
 
     def _begin(self) -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 from pathlib import Path
 
 import pytest
 from contract.test_receiver_contract import CASES, FILE, Sender, until
+from support import collector as support
 from support.collector import running, spooled
+from support.polled import Api
+from support.sysmon_log import bodies, sysmon_log
 
 from collectors.collect import Collector
 from pipeline.model import events
 from pipeline.model.clock import to_micros, utc_now
+from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context
 from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import Product, load_product
 from pipeline.settings.places import products_dir
+from pipeline.settings.values import CollectSettings
 
 FORGED_ID, FORGED_TIME = "0" * 32, "2001-01-01T00:00:00.000Z"
 FLAT = {
@@ -66,7 +72,52 @@ def test_a_sender_cannot_say_whose_a_record_is_or_when_it_came(
     with running(tmp_path) as collector:
         send(collector, RECORDS, True)
         until(lambda: len(spooled(tmp_path)) == len(RECORDS))
-    records = spooled(tmp_path)
+    judge(spooled(tmp_path), source, len(RECORDS), before, products)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_windows_log_cannot_say_whose_its_records_are_or_when_they_came(
+    tmp_path: Path, products: list[Product], corpora: Path, packed: bool
+) -> None:
+    forged = {
+        "ParentProcessId": "organization.id", "ParentProcessGuid": "organization.name", "RuleName": "event.id",
+    }  # fmt: skip
+    log, before = sysmon_log(corpora, forged), to_micros(utc_now())
+    support.logs_of(tmp_path).mkdir()
+    name = "forged.evtx.gz" if packed else "forged.evtx"
+    (support.logs_of(tmp_path) / name).write_bytes(gzip.compress(log) if packed else log)
+    given = support.input_of("evtx", "evtx_file", support.logs_of(tmp_path) / "*")
+    with running(
+        tmp_path, CollectSettings(node="n1", listeners=(), files=(given,), settle_seconds=0.1)
+    ):
+        until(lambda: len(spooled(tmp_path)) == len(bodies(log)))
+    judge(spooled(tmp_path), "q1-files", len(bodies(log)), before, products)
+
+
+def test_an_api_cannot_say_whose_its_records_are_or_when_they_came(
+    tmp_path: Path, products: list[Product]
+) -> None:
+    records = [
+        FLAT,
+        NESTED,
+        {"id": 1, "EventID": 1, **FLAT, **NESTED},
+        {"message": RECORDS[3].decode()},
+    ]
+    before = to_micros(utc_now())
+    for api in Api().serve():
+        api.say = lambda *_: (200, {}, records)
+        tmp_path.with_name(tmp_path.name + ".yml").write_text(
+            f"{{kind: json, hosts: ['{api.host}'], url: 'http://{api.host}/e', records: '', identity: id}}"
+        )
+        given = support.input_of("api", "rest_poll", f"{tmp_path}.yml")
+        with running(tmp_path, CollectSettings(node="n1", listeners=(), files=(given,))):
+            until(lambda: len(spooled(tmp_path)) == len(records))
+    judge(spooled(tmp_path), "q1-files", len(records), before, products)
+
+
+def judge(
+    records: list[RawRecord], source: str, count: int, before: int, products: list[Product]
+) -> None:
     assert {record.source for record in records} == {source}
     context = Context(
         node="n1", agency="q1", source=source, key=bytes(16), ingested=to_micros(utc_now())
@@ -74,7 +125,7 @@ def test_a_sender_cannot_say_whose_a_record_is_or_when_it_came(
     for product in products:
         made = normalise(product, records, context)
         rows = [row for table in made.tables.values() for row in table.to_pylist()]
-        assert len(rows) == len(RECORDS)
+        assert len(rows) == count
         assert {row[events.AGENCY] for row in rows} == {"q1"}
         assert {row[events.SOURCE] for row in rows} == {source}
         assert {row[events.NODE] for row in rows} == {"n1"}
@@ -82,5 +133,5 @@ def test_a_sender_cannot_say_whose_a_record_is_or_when_it_came(
         created = [to_micros(row[events.CREATED]) for row in rows]
         assert all(before <= one <= context.ingested for one in created)
         ids = {bytes(row[events.ID]).hex() for row in rows}
-        assert len(ids) == len(RECORDS)
+        assert len(ids) == count
         assert FORGED_ID not in ids

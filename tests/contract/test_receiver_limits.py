@@ -5,22 +5,31 @@ from __future__ import annotations
 import contextlib
 import gzip
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contract.test_receiver_contract import by_file, by_http, by_relp, by_tcp, by_udp, until
 from support import collector as support
 from support.collector import running
+from support.polled import Api, without_pauses
 from support.relp import frame
+from support.sysmon_log import sysmon_log
 
+from collectors import unpack
 from collectors.collect import Collector
-from collectors.receivers import http_connection
+from collectors.receivers import hands, http_connection, poll_client
+from collectors.receivers.hands import Hands
 from pipeline.settings.values import CollectSettings
 
 SENDERS = {"udp": by_udp, "tcp": by_tcp, "relp": by_relp, "http": by_http, "files": by_file}
-SOURCES = {"udp": "q1-fw", "tcp": "q1-fw", "relp": "q1-fw", "http": "q1-web", "files": "q1-files"}
+SOURCES = {
+    "udp": "q1-fw", "tcp": "q1-fw", "relp": "q1-fw", "http": "q1-web",
+    "files": "q1-files", "evtx": "q1-files", "api": "q1-files",
+}  # fmt: skip
 NO_CONNECTION = "a datagram is whole or is not there"
 OWN_PACE = "the collector opens and reads files itself, as fast as the spool takes them"
 NOT_UNPACKED = "nothing is unpacked"
@@ -28,26 +37,33 @@ RATIO = "a packed file is read piece by piece, to a thousand times its size, and
 TABLE = {
     "a record too long": {
         "udp": "notes cut", "tcp": "notes cut", "relp": "notes cut", "http": "notes cut", "files": "notes cut",
+        "evtx": "notes cut", "api": "notes cut",
     },
     "too many connections": {
         "udp": NO_CONNECTION, "tcp": "notes connections_refused", "relp": "notes connections_refused",
-        "http": "notes connections_refused of nobody", "files": OWN_PACE,
+        "http": "notes connections_refused of nobody", "files": OWN_PACE, "evtx": OWN_PACE, "api": OWN_PACE,
     },
     "too fast": {
         "udp": "dropped rate", "tcp": "notes rate_limited", "relp": "notes rate_limited",
-        "http": "notes rate_limited", "files": OWN_PACE,
+        "http": "notes rate_limited", "files": OWN_PACE, "evtx": OWN_PACE, "api": OWN_PACE,
     },
     "a head too long": {
         "udp": "it has none", "tcp": "a record's length of ten digits is taken as a line",
         "relp": "notes bad_framing", "http": "notes bad_request of nobody", "files": "it has none",
+        "evtx": "it has none", "api": "notes unreadable",
     },
     "too slow": {
         "udp": NO_CONNECTION, "tcp": "notes stuck", "relp": "notes stuck",
-        "http": "notes slow_head of nobody", "files": OWN_PACE,
+        "http": "notes slow_head of nobody", "files": OWN_PACE, "evtx": OWN_PACE, "api": "notes unreadable",
     },
     "unpacked too large": {
         "udp": NOT_UNPACKED, "tcp": NOT_UNPACKED, "relp": NOT_UNPACKED,
-        "http": "notes body_refused", "files": RATIO,
+        "http": "notes body_refused", "files": RATIO, "evtx": "notes damaged", "api": "notes unreadable",
+    },
+    "begun and not ended": {
+        "udp": NO_CONNECTION, "tcp": "notes unfinished_too_much", "relp": "notes unfinished_too_much",
+        "http": "notes bodies_in_hand", "files": "only the place where a line begins is kept of it",
+        "evtx": "a chunk has its size", "api": "one answer is read at a time, and has its size",
     },
 }  # fmt: skip
 SETTINGS = CollectSettings(node="n1", listeners=support.LISTENERS)
@@ -57,6 +73,12 @@ COUNTED = [
     for name, counter in row.items()
     if counter.startswith(("notes ", "dropped "))
 ]
+
+
+def put(collector: Collector, name: str, body: bytes) -> None:
+    folder = Path(collector.settings.files[0].paths[0]).parent
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(body)
 
 
 def connect(collector: Collector, name: str) -> socket.socket:
@@ -109,9 +131,28 @@ def bomb(collector: Collector, name: str) -> None:
         assert sender.recv(100).startswith(b"HTTP/1.1 413")
 
 
+def unended(collector: Collector, name: str) -> None:
+    long = b"x" * 200_000
+    head = (
+        f"POST /ingest/q1-web HTTP/1.1\r\nHost: x\r\nAuthorization: ApiKey {support.API_KEY}\r\n"
+        "Content-Length: 900000\r\n\r\n"
+    )
+    begun = {
+        "tcp": b"<1>" + long,
+        "relp": frame(1, b"open", b"") + b"2 syslog 900000 " + long,
+        "http": head.encode() + long,
+    }[name]
+    with contextlib.ExitStack() as held:
+        for _ in range(3):
+            sender = held.enter_context(connect(collector, name))
+            with contextlib.suppress(ConnectionError):
+                sender.sendall(begun)
+        until(lambda: bool(counted(collector, name, TABLE["begun and not ended"][name])))
+
+
 DEEDS: dict[str, Callable[[Collector, str], None]] = {
     "a record too long": long_record, "too many connections": many_connections, "too fast": fast,
-    "a head too long": long_head, "too slow": slow, "unpacked too large": bomb,
+    "a head too long": long_head, "too slow": slow, "unpacked too large": bomb, "begun and not ended": unended,
 }  # fmt: skip
 
 
@@ -125,7 +166,21 @@ def counted(collector: Collector, name: str, counter: str) -> int:
     )
 
 
-@pytest.mark.parametrize(("limit", "name", "counter"), COUNTED)
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes long, or much, takes less here."""
+    without_pauses(monkeypatch)
+    monkeypatch.setattr(hands, "_LEAST", 100_000)
+    monkeypatch.setattr(poll_client, "TRIES", 1)
+    monkeypatch.setattr(poll_client, "WHOLE_WITHIN", 0.1)
+    monkeypatch.setattr(poll_client, "BODY_AT_MOST", 1_000_000)
+    monkeypatch.setattr(unpack, "_SURELY_FINE", 100_000)
+
+
+@pytest.mark.parametrize(
+    ("limit", "name", "counter"), [one for one in COUNTED if one.values[1] not in {"evtx", "api"}]
+)
+@pytest.mark.usefixtures("small")
 def test_who_goes_beyond_a_limit_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, name: str, counter: str
 ) -> None:
@@ -138,14 +193,63 @@ def test_who_goes_beyond_a_limit_is_counted(
         max_rate_per_source=50.0 if limit == "too fast" else 0.0,
     )
     with running(tmp_path, settings) as collector:
-        unfinished = 0.1 if limit == "too slow" else 60
         collector.intake.limits = replace(
-            collector.intake.limits, body=1_000_000, unfinished=unfinished
+            collector.intake.limits, body=1_000_000, unfinished=0.1 if limit == "too slow" else 60
         )
+        if limit == "begun and not ended":
+            collector.intake.unfinished = collector.intake.bodies = Hands(300_000)
         DEEDS[limit](collector, name)
         until(lambda: counted(collector, name, counter) > 0)
 
 
+@pytest.mark.parametrize("limit", [one.values[0] for one in COUNTED if one.values[1] == "evtx"])
+@pytest.mark.usefixtures("small")
+def test_a_windows_log_beyond_a_limit_is_counted(
+    tmp_path: Path, limit: str, request: pytest.FixtureRequest
+) -> None:
+    if limit == "a record too long":
+        name, body = "a.evtx", sysmon_log(request.getfixturevalue("corpora"), {})
+    else:
+        name, body = "a.evtx.gz", gzip.compress(b"ElfFile\0".ljust(4096, b"\0") + bytes(2_000_000))
+    given = support.input_of("evtx", "evtx_file", support.logs_of(tmp_path) / "*.evtx*")
+    settings = CollectSettings(
+        node="n1", listeners=(), files=(given,), max_record_bytes=1000, settle_seconds=0.1
+    )
+    with running(tmp_path, settings) as collector:
+        put(collector, name, body)
+        until(lambda: counted(collector, "evtx", TABLE[limit]["evtx"]) > 0)
+
+
+def trickle(out: Any) -> None:
+    for _ in range(20):
+        out.write(b" ")
+        time.sleep(0.05)
+
+
+ANSWERS: dict[str, Any] = {
+    "a record too long": (200, {}, [{"id": 1, "text": "x" * 5000}]),
+    "a head too long": (200, {"X": "x" * 200_000}, []),
+    "too slow": (200, {}, trickle),
+    "unpacked too large": (200, {"Content-Encoding": "gzip"}, gzip.compress(bytes(2_000_000))),
+}
+
+
+@pytest.mark.parametrize("limit", ANSWERS)
+@pytest.mark.usefixtures("small")
+def test_an_api_that_answers_beyond_a_limit_is_counted(tmp_path: Path, limit: str) -> None:
+    file = tmp_path.with_name(tmp_path.name + ".yml")
+    for api in Api().serve():
+        api.say = lambda *_: ANSWERS[limit]
+        file.write_text(
+            f"{{kind: json, hosts: ['{api.host}'], url: 'http://{api.host}/e', records: '', identity: id}}"
+        )
+        given = support.input_of("api", "rest_poll", file)
+        settings = CollectSettings(node="n1", listeners=(), files=(given,), max_record_bytes=1000)
+        with running(tmp_path, settings) as collector:
+            until(lambda: counted(collector, "api", TABLE[limit]["api"]) > 0, 10)
+
+
 def test_each_receiver_has_a_word_on_each_limit() -> None:
     assert set(TABLE) == set(DEEDS)
-    assert [set(row) for row in TABLE.values()] == [set(SENDERS)] * len(DEEDS)
+    assert [set(row) for row in TABLE.values()] == [set(SOURCES)] * len(DEEDS)
+    assert {one.values[0] for one in COUNTED if one.values[1] == "api"} == set(ANSWERS)

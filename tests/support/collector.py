@@ -44,6 +44,10 @@ def file_input(root: Path) -> FileInput:
     )
 
 
+def input_of(name: str, kind: str, *paths: str | Path) -> FileInput:
+    return FileInput(name=name, kind=kind, source="q1-files", paths=tuple(map(str, paths)))
+
+
 def directory(*, local: bool = False) -> FixedDirectory:
     """With `local`, 127.0.0.1 is q1-fw too.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import threading
@@ -47,8 +48,13 @@ class Api:
                 status, headers, body = outer.say(
                     self.command, parts.path, query, dict(self.headers)
                 )
-                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
                 self.send_response(status)
+                if callable(body):  # it writes by itself
+                    self.end_headers()
+                    with contextlib.suppress(OSError):
+                        body(self.wfile)
+                    return
+                raw = body if isinstance(body, bytes) else json.dumps(body).encode()
                 for name, value in {**headers, "Content-Length": str(len(raw))}.items():
                     self.send_header(name, value)
                 self.end_headers()
