@@ -11,7 +11,8 @@ path and query together. Directives alone are dropped.
 The header may have come in another batch, and a result never depends on what came before: a record without one is
 told by its values. IIS writes the fields that were chosen in an order of its own that cannot be changed (`ORDER`);
 method, path, port, addresses and the numbers at the end show which of them are there. What follows them is kept as
-``column.<number>``. A line in another order, without its header, is a failure.
+``column.<number>``. A line in another order, without its header, is a failure: who reads a file from its beginning
+gives such a line its header (`Carried`).
 """
 
 from __future__ import annotations
@@ -122,6 +123,27 @@ def _tail(values: Sequence[str]) -> tuple[str, ...]:
     while numbers < min(len(values), 6) and _NUMBER.fullmatch(values[numbers]):
         numbers += 1
     return _TAILS[numbers]
+
+
+class Carried:
+    """A file's lines, in their order, as records that can be read alone: with their ``#Fields`` line before them where
+    their values do not show the same."""
+
+    def __init__(self) -> None:
+        self._header = b""
+        self._names: tuple[str, ...] = ()
+
+    def record(self, line: bytes) -> bytes:
+        if line[:1] == b"#":
+            if line.startswith(b"#Fields:"):
+                self._header, self._names = line, _named(line[8:].decode("utf-8", "replace"))
+            return line
+        if not self._header or not line:
+            return line
+        text = line.decode("utf-8", "replace")
+        if told_by_values(text.split("\t" if "\t" in text else " ")) == self._names:
+            return line
+        return b"%s\n%s" % (self._header, line)
 
 
 @lru_cache(maxsize=256)

@@ -2,7 +2,8 @@
 
 Where a running server holds the later roles, they do the work and `ingest` waits for them; where none
 does, it runs the stages itself, under the same locks. A file that the source has handed over already,
-by fingerprint and bytes, is skipped.
+by fingerprint and bytes, is skipped. A line of a W3C log carries its header where it cannot be read without, also
+when the header was handed over long before.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from collectors.files import InputFile, open_input
+from collectors.formats.w3c import Carried
 from collectors.handed_over import handed_over
 from collectors.spool import Draft, SpoolWriter, remove_finished
 from collectors.spool.reader import SpoolReader
@@ -51,7 +53,8 @@ class Ingested:
 
 def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: Report) -> Ingested:
     """Spool the file's records for the source and, with `wait`, see them through to tickets."""
-    get_source(here.state, OPERATOR, source, "source.write")
+    product = get_source(here.state, OPERATOR, source, "source.write").product
+    carried = Carried() if _is_w3c(product) else None
     node = f"ingest-{new_id()}"
     with here.state.begin() as session:
         session.add(Node(id=node, kind="ingest", created=utc_now()))
@@ -62,6 +65,7 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
         batch: list[Draft] = []
         with SpoolWriter(here.settings.spool, node) as writer:
             for one in opened:
+                body = carried.record(one.body) if carried else one.body
                 end = one.offset + (1 if opened.kind == "evtx" else len(one.body))
                 stop = max(stop, end + (opened.kind == "lines"))
                 if end <= done:  # a last line without its end, which has grown since, is read again
@@ -69,7 +73,7 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
                     continue
                 if not batch and not records:
                     first = one.offset
-                batch.append(_draft(source, opened, one.offset, one.body))
+                batch.append(_draft(source, opened, one.offset, body))
                 if len(batch) >= BATCH:
                     writer.append(batch)
                     records += len(batch)
@@ -92,6 +96,13 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
             _see_node(here, earlier, last, report)
         result = see_through(here, result, report)
     return result
+
+
+def _is_w3c(product: str) -> bool:
+    from pipeline.normalise.spec import read_spec
+    from pipeline.settings.places import products_dir
+
+    return bool(read_spec(products_dir() / f"{product}.yml").format["body"] == "w3c")
 
 
 def _draft(source: str, opened: InputFile, offset: int, body: bytes) -> Draft:
