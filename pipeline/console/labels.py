@@ -189,6 +189,9 @@ LIST_KINDS: Final[Mapping[str, str]] = {
     "domain": _("Domains"),
     "text": _("Words"),
 }
+RULE_ORIGINS: Final[Mapping[str, str]] = {
+    "shipped": _("Shipped with Tháp Canh"),
+}
 ASSET_KINDS: Final[Mapping[str, str]] = {
     "address": _("Address"),
     "host": _("Host"),

@@ -26,7 +26,7 @@ status: test
 level: medium
 logsource: {{product: windows, category: process_creation}}
 detection:
-    selection: {{Image|endswith: whoami.exe, CommandLine|contains: /all}}
+    selection: {{Image|endswith: whoami.exe, CommandLine|contains: /all, IntegrityLevel: High}}
     condition: selection
 ---
 title: Often
@@ -45,7 +45,7 @@ def finding(id_: str, rule: str, *samples: dict[str, object]) -> FindingRow:
 
 
 def sample(n: int, image: str, command: str, **more: str) -> dict[str, object]:
-    fields = {f"{DATA}Image": image, f"{DATA}CommandLine": command}
+    fields = {f"{DATA}Image": image, f"{DATA}CommandLine": command, f"{DATA}IntegrityLevel": "High"}
     return {"event": f"{n:032x}", "time": to_micros(NOW), "fields": fields, **more}
 
 
@@ -64,8 +64,9 @@ def test_the_fields_that_the_rule_asks_come_with_the_values_of_its_events(state:
     draft = draft_of(state, None, analyst(), "00000001" + "0" * 24)
     assert (draft.rule, draft.agency) == (RULE, "ward-1")
     assert draft.candidates == (
-        Candidate("Image", "C:\\w\\whoami.exe", True, True),
+        Candidate("Image", "C:\\w\\whoami.exe", True, True, suggested=True),
         Candidate("CommandLine", "whoami /all 1", False, True),
+        Candidate("IntegrityLevel", "High", True, True),  # the rule's own value: hiding it hides the rule
     )
 
 

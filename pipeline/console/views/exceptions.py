@@ -97,7 +97,7 @@ def new(visit: Visit) -> Response:
         "finding": finding, "reason": f"#{ticket}: " if ticket else "",
         "expires": (visit.now.astimezone(CITY_ZONE).date() + timedelta(days=30)).isoformat(),
     }  # fmt: skip
-    return _form(visit, typed, [(c, c.asked and c.shared) for c in candidates])
+    return _form(visit, typed, [(c, c.suggested) for c in candidates])
 
 
 def _form(

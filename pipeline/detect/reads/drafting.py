@@ -2,7 +2,8 @@
 
 In: a finding that the actor may see. Out: the rule of single events that matched, and candidates: first the
 fields that the rule asks for, then others of the events that the taxonomy can name. `shared` says that all
-samples have this very value: what an analyst most likely means by "this is harmless".
+samples have this very value. What is both asked for and shared is what an analyst most likely means by "this
+is harmless" (`suggested`), unless the rule asks for that one value alone: hiding it would hide the whole rule.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class Candidate(msgspec.Struct, frozen=True):
     value: str
     shared: bool
     asked: bool
+    suggested: bool = False
 
 
 class Draft(msgspec.Struct, frozen=True):
@@ -69,7 +71,12 @@ def draft_of(state: State, store: Store | None, actor: Actor, finding: str) -> D
 
 def _candidates(taxonomy: Taxonomy, rule: Rule, view: FindingView) -> Iterator[Candidate]:
     assert rule.body is not None
-    asked = dict.fromkeys([leaf.field for leaf in leaves(rule.body) if leaf.field])
+    asked: dict[str, set[str]] = {}
+    for leaf in leaves(rule.body):
+        if leaf.field:
+            asked.setdefault(leaf.field, set()).add(
+                leaf.op if leaf.op != "eq" else f"eq {leaf.arg}"
+            )
     mine = [s for s in view.samples if s.get("rule", rule.id) in ("", rule.id)]
     rows = [dict(s.get("fields") or {}) | flatten(view.documents.get(s["event"], {})) for s in mine]
     seen: set[str] = set()
@@ -84,7 +91,11 @@ def _candidates(taxonomy: Taxonomy, rule: Rule, view: FindingView) -> Iterator[C
             if values and len(values[0]) <= LONGEST:
                 seen |= {field, column}
                 shared = len(values) == len(rows) and len(set(values)) == 1
-                yield Candidate(field, values[0], shared, field in asked)
+                asks = asked.get(field, set())
+                narrows = len(asks) > 1 or not all(ask.startswith("eq ") for ask in asks)
+                yield Candidate(
+                    field, values[0], shared, bool(asks), bool(asks) and shared and narrows
+                )
 
 
 def _text(value: Any) -> str:
