@@ -63,5 +63,8 @@ def serve(
                     kwargs={"health": f"http://{address[0]}:{port}/health", "way_in": rehearsal},
                 )
                 telling.start()
-                supervisor.run(stop)
-                telling.join()
+                try:
+                    supervisor.run(stop)
+                finally:
+                    stop.set()  # whatever ended it: nobody waits for a console that will not come
+                    telling.join()

@@ -58,7 +58,7 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "rest": labels.RESTS,
     "list_kind": labels.LIST_KINDS,
     "asset_kind": labels.ASSET_KINDS,
-    "origin": labels.RULE_ORIGINS,
+    "rule_origin": labels.RULE_ORIGINS,
     "way": labels.WAYS,
     "letter_cause": source_labels.LETTER_CAUSES,
     "letter_state": source_labels.LETTER_STATES,

@@ -44,6 +44,8 @@ class JobDesk:
                 self.look()
             except ServiceAwayError:
                 continue  # the state is away; the role says so itself
+            except OSError:  # no process to be had just now
+                log.exception("ALARM no worker of jobs can be started")
         self.close()
 
     def look(self) -> None:

@@ -107,7 +107,8 @@ def _detect(here: Installation, stop: threading.Event) -> None:
     heart = Heart(here.state, "detect")
     heart.beat(progress=True)
     sync_shipped(here.state, now=utc_now(), cache=here.settings.cache)
-    desk = threading.Thread(target=JobDesk(here).run, args=[stop], name="jobs")
+    # A daemon: were it waited for, a loop that fell would leave a process that does nothing and does not end.
+    desk = threading.Thread(target=JobDesk(here).run, args=[stop], name="jobs", daemon=True)
     desk.start()
     detect_loop(
         here.state, here.store, ActiveRules(here.state, here.settings.cache),

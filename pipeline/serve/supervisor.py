@@ -127,17 +127,25 @@ class Supervisor:
                 child.ended = True
                 log.info("an errand ended", extra={"errand": child.role, "exit": code})
                 return
-            lived = time.monotonic() - child.started
-            child.falls = 1 if lived > SETTLED_AFTER else child.falls + 1
-            child.last_exit = code
-            wait = BACKOFF_SECONDS[min(child.falls, len(BACKOFF_SECONDS)) - 1]
-            child.due = time.monotonic() + wait
-            child.process = None
-            log.warning("a role fell", extra={"fallen": child.role, "exit": code, "again_in": wait})
+            self._fell(child, code)
         if time.monotonic() >= child.due:
             child.started = time.monotonic()
-            child.process = subprocess.Popen(self._command(child.role), stdin=subprocess.PIPE)
+            try:
+                child.process = subprocess.Popen(self._command(child.role), stdin=subprocess.PIPE)
+            except OSError as error:  # no memory or no process left: the others must go on
+                self._fell(child, error.errno or 1)
+                return
             log.info("a role starts", extra={"started": child.role, "pid": child.process.pid})
+
+    @staticmethod
+    def _fell(child: _Child, code: int) -> None:
+        lived = time.monotonic() - child.started
+        child.falls = 1 if lived > SETTLED_AFTER else child.falls + 1
+        child.last_exit = code
+        wait = BACKOFF_SECONDS[min(child.falls, len(BACKOFF_SECONDS)) - 1]
+        child.due = time.monotonic() + wait
+        child.process = None
+        log.warning("a role fell", extra={"fallen": child.role, "exit": code, "again_in": wait})
 
     def _pulses(self) -> list[RoleHealth]:
         try:

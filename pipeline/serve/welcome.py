@@ -19,6 +19,7 @@ from sqlalchemy import select
 from pipeline.access import links
 from pipeline.access.beginning import begin_installation
 from pipeline.model.clock import utc_now
+from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.installation import Installation
 from pipeline.serve.links import console_url, sign_in_url
@@ -53,8 +54,11 @@ def welcome(
 
 
 def _answers(here: Installation, pid: int | None) -> bool:
-    with here.state.read() as session:
-        beaten = session.scalar(select(Pulse.pid).where(Pulse.role == "console"))
+    try:
+        with here.state.read() as session:
+            beaten = session.scalar(select(Pulse.pid).where(Pulse.role == "console"))
+    except ServiceAwayError:
+        return False
     return pid is not None and beaten == pid
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -63,3 +65,23 @@ def test_a_desk_starts_no_worker_where_nothing_waits_and_outlives_a_killed_one(
         desk.close()
     finally:
         here.close()
+
+
+def test_a_role_detect_whose_loop_falls_ends_and_is_not_held_by_the_desk_of_jobs(
+    tmp_path: Path,
+) -> None:
+    here = small_home(tmp_path / "home")
+    here.close()
+    fall = (
+        "import threading; from pathlib import Path\n"
+        "from pipeline.detect import scheduler; from pipeline.serve import installation, roles\n"
+        "def fall(*_, **__): raise RuntimeError('it fell')\n"
+        "scheduler.detect_loop = fall\n"
+        f"here = installation.open_home(Path({str(tmp_path / 'home')!r}))\n"
+        "roles.run_role(here, 'detect', threading.Event())\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", fall], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith("RuntimeError: it fell\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 import threading
 import time
@@ -75,6 +76,31 @@ def test_a_silent_collector_of_another_machine_is_no_reason_to_kill_ours(tmp_pat
     child.started = time.monotonic() - 3600
     try:
         assert [(one.node, one.reason) for one in watched._pulses()] == [("collect-1", "")]
+    finally:
+        watched._end()
+    here.close()
+
+
+def test_a_role_that_no_process_can_be_had_for_is_tried_again_and_the_others_live(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor, "BACKOFF_SECONDS", (0.0,))
+    here, wait = (
+        open_home(tmp_path / "home"),
+        [sys.executable, "-c", "import sys; sys.stdin.read()"],
+    )
+    there = [str(tmp_path / "no such program")]
+    commands = {"detect": there, "console": wait}
+    watched = Supervisor(here, tuple(commands), command=commands.__getitem__)
+    detect, console = watched._children.values()
+    try:
+        watched._keep(detect)
+        watched._keep(console)
+        assert (detect.process, detect.falls, detect.last_exit) == (None, 1, errno.ENOENT)
+        assert console.process is not None
+        commands["detect"] = wait
+        watched._keep(detect)
+        assert detect.process is not None
     finally:
         watched._end()
     here.close()
