@@ -66,7 +66,9 @@ def test_the_fields_that_the_rule_asks_come_with_the_values_of_its_events(state:
     assert draft.candidates == (
         Candidate("Image", "C:\\w\\whoami.exe", True, True, suggested=True),
         Candidate("CommandLine", "whoami /all 1", False, True),
-        Candidate("IntegrityLevel", "High", True, True),  # the rule's own value: hiding it hides the rule
+        Candidate(
+            "IntegrityLevel", "High", True, True
+        ),  # the rule's own value: hiding it hides the rule
     )
 
 
