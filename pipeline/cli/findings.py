@@ -62,6 +62,7 @@ def finding_show(
 ) -> None:
     """One finding: rule, entity, counts, its ticket, and its events as they came."""
     from pipeline.detect.reads.findings import get_finding
+    from pipeline.detect.samples import places_shown
 
     with opened(home) as here:
         view = get_finding(here.state, here.store, OPERATOR, which)
@@ -76,7 +77,8 @@ def finding_show(
     shown |= {name: line[name] for name in ("count", "first", "last", "merged_into", "ticket")}
     shown |= {"absorbed": view.absorbed, "run": line["run"]}
     show_one({k: v for k, v in shown.items() if v not in ("", None, ())}, as_json=False)
-    for sample in view.samples[:samples]:
+    rules = [sample.get("rule", "") for sample in view.samples]
+    for sample in (view.samples[place] for place in places_shown(rules, samples)):
         document = view.documents.get(sample["event"]) or {}
         show_title(f"event {sample['event']}")
         show_one(matched_fields(sample), as_json=False)
@@ -84,6 +86,6 @@ def finding_show(
         show_one({"original": original or "(no longer in the store)"}, as_json=False)
     if line["count"] > min(samples, len(view.samples)):
         typer.echo(
-            f"(… {line['count']} events in all; the earliest {len(view.samples)} are kept as samples)",
+            f"(… {line['count']} events in all; {len(view.samples)} are kept as samples: the earliest, and those of each rule)",
             err=True,
         )

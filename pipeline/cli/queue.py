@@ -82,6 +82,7 @@ def ticket_list(
 @ticket.command("show")
 def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
     """One ticket: why it exists, its events as they came, and what happened to it."""
+    from pipeline.detect.samples import places_shown
     from pipeline.tickets.queue import get_ticket
 
     with opened(home) as here:
@@ -94,7 +95,8 @@ def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
         show_one({n: line[n] for n in names if line[n] not in ("", None)}, as_json=False)
         for finding in view.findings:
             show_title(f"{finding.title} [{finding.level}] × {finding.count}")
-            for sample in finding.samples[:5]:
+            rules = [sample.get("rule", "") for sample in finding.samples]
+            for sample in (finding.samples[place] for place in places_shown(rules, 5)):
                 show_one(matched_fields(sample), as_json=False)
                 raw = (
                     (view.documents.get(sample["event"]) or {}).get("event", {}).get("original", "")

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from pipeline.detect.samples import places_shown
 from pipeline.detect.text import fold
 from pipeline.model import events
 from pipeline.model.clock import from_micros
 from pipeline.model.documents import fields, first_of, flatten, term
 from pipeline.tickets.queue import FindingView
 
+SHOWN: Final = 5  # samples of a finding that are not folded away
 FEW: Final = 14  # fields of an event that are shown when the finding names none itself
 
 
@@ -36,10 +38,13 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A finding with its samples. `dots` are places (0 to 1,000) of samples between first and last."""
+    """A finding with its samples. `shown` are the first to look at, `folded` the others; `dots` are places (0 to
+    1,000) of samples between first and last."""
 
     finding: FindingView
     samples: list[Sample]
+    shown: list[Sample]
+    folded: list[Sample]
     dots: list[float]
 
 
@@ -52,7 +57,12 @@ def explain(finding: FindingView, documents: Mapping[str, dict[str, Any]]) -> Ex
         else round(1000 * (one.time - finding.first).total_seconds() / length, 1)
         for one in samples
     ]
-    return Explained(finding, samples, [min(1000.0, max(0.0, dot)) for dot in dots])
+    places = places_shown([one.rule for one in samples], SHOWN)
+    return Explained(
+        finding, samples, [samples[place] for place in places],
+        [one for place, one in enumerate(samples) if place not in places],
+        [min(1000.0, max(0.0, dot)) for dot in dots],
+    )  # fmt: skip
 
 
 def _sample(sample: Mapping[str, Any], document: dict[str, Any] | None) -> Sample:

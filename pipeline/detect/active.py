@@ -22,9 +22,10 @@ import msgspec
 
 from pipeline.detect.correlation import Correlation
 from pipeline.detect.correlation_read import read_correlations
-from pipeline.detect.findings import MAX_SAMPLES, Hit, RuleFacts
+from pipeline.detect.findings import Hit, RuleFacts
 from pipeline.detect.hiding import InForce, Twin, twins
 from pipeline.detect.rules import Rule
+from pipeline.detect.samples import MAX_SAMPLES
 from pipeline.detect.taxonomy import Route, Taxonomy
 from pipeline.detect.text import as_text
 from pipeline.detect.tree import leaves

@@ -1,12 +1,12 @@
 """Matches into findings, within the one transaction of a detection run.
 
-In: hits (a match, and the fields that made it where it may serve as a sample) and the facts of their
-rules. Out: rows of `finding` and `finding_event`. Invariants: an event counts once per rule and
-entity, whichever revision of the rule matched it and however often its window is evaluated; `count`
-is the number of the finding's events; `samples` are its 20 earliest, so that they too are a function
-of the set of matches; each change takes the next number, so that the tickets role reads findings in
-the order of their change. An entity is one however its case is written; people see the spelling of the finding's
-earliest match. A sample::
+In: hits (a match, and the fields that made it where it may serve as a sample) and the facts of their rules.
+Out: rows of `finding` and `finding_event`. Invariants: an event counts once per rule and entity, whichever
+revision of the rule matched it and however often its window is evaluated; `count` is the number of the
+finding's events; `samples` are its 20 earliest and the earliest of each rule that a correlation read
+(`samples.py`), so that they too are a function of the set of matches; each change takes the next number, so
+that the tickets role reads findings in the order of their change. An entity is one however its case is
+written; people see the spelling of the finding's earliest match. A sample::
 
     {"event": "9f2c…", "time": 1764000000000000, "fields": {"process.name": "mimikatz.exe"}}
 
@@ -26,6 +26,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.episodes import Change, Held, unite
+from pipeline.detect.samples import kept, places_kept
 from pipeline.model import fold
 from pipeline.model.clock import from_micros, to_micros
 from pipeline.model.detections import Level, Match
@@ -34,7 +35,6 @@ from pipeline.state.state import next_numbers
 from pipeline.state.tables.detection import FindingEvent, FindingRow
 
 COUNTER: Final = "finding"
-MAX_SAMPLES: Final = 20
 DEFAULT_QUIET: Final = 3_600_000_000  # one hour in microseconds: design.md, names
 _CHUNK: Final = 400  # bound parameters of one statement
 
@@ -105,7 +105,9 @@ def apply_hits(
     numbers = iter(next_numbers(session, COUNTER, sum(1 + len(c.absorbed) for c, _ in steps)))
     born, events = [], []
     for change, its_hits in steps:
-        samples = [_sample(its_hits[_key(m)]) for m in change.matches[:MAX_SAMPLES]]
+        in_order = [its_hits[_key(m)] for m in change.matches]
+        places = places_kept(hit.by[0] if hit.by else "" for hit in in_order)
+        samples = [_sample(in_order[place]) for place in places]
         match = change.matches[0]
         if change.born:
             born.append(
@@ -281,7 +283,7 @@ def _amend(
         gone.merged_into, gone.changed, gone.number = change.id, now, next(numbers)
     row.first, row.last = from_micros(change.first), from_micros(change.last)
     row.count += len(change.matches)
-    row.samples = sorted(row.samples + samples, key=lambda s: (s["time"], s["event"]))[:MAX_SAMPLES]
+    row.samples = kept(row.samples + samples)
     row.revision, row.level, row.status = rule.revision, rule.level.value, rule.status
     row.title, row.changed, row.number = rule.title, now, next(numbers)
 

@@ -18,8 +18,9 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.detect.correlating import Undone
-from pipeline.detect.findings import COUNTER, DEFAULT_QUIET, MAX_SAMPLES, RuleFacts, free_id
+from pipeline.detect.findings import COUNTER, DEFAULT_QUIET, RuleFacts, free_id
 from pipeline.detect.quiet import read_quiet
+from pipeline.detect.samples import MAX_SAMPLES, kept
 from pipeline.detect.yaml_strict import read_yaml
 from pipeline.model.clock import to_micros
 from pipeline.state.state import next_number
@@ -116,7 +117,10 @@ def _episodes(events: Sequence[FindingEvent], quiet: timedelta) -> list[list[Fin
 def _fill(row: FindingRow, events: Sequence[FindingEvent], known: Mapping[str, Any]) -> None:
     row.first, row.last, row.count = events[0].time, events[-1].time, len(events)
     row.entity = events[0].entity
-    row.samples = [
-        known.get(e.event.hex(), {"event": e.event.hex(), "time": to_micros(e.time), "fields": {}})
+    held = [known[e.event.hex()] for e in events if e.event.hex() in known]
+    bare = [
+        {"event": e.event.hex(), "time": to_micros(e.time), "fields": {}}
         for e in events[:MAX_SAMPLES]
+        if e.event.hex() not in known
     ]
+    row.samples = kept([*held, *bare])

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 
 from pipeline.detect.active import MAX_ENTITY, ActiveSet
-from pipeline.detect.findings import MAX_SAMPLES
 from pipeline.detect.rules import LogSource, Rule
+from pipeline.detect.samples import MAX_SAMPLES
 from pipeline.detect.taxonomy import FieldMap, Route, Taxonomy
 from pipeline.detect.tree import Leaf
 from pipeline.model import events

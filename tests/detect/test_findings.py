@@ -13,7 +13,8 @@ from support.states import empty_state
 
 from pipeline.detect.correlating import Undone
 from pipeline.detect.episodes import unite
-from pipeline.detect.findings import MAX_SAMPLES, Applied, Hit, RuleFacts, apply_hits
+from pipeline.detect.findings import Applied, Hit, RuleFacts, apply_hits
+from pipeline.detect.samples import MAX_SAMPLES
 from pipeline.detect.withdraw import withdraw
 from pipeline.model import fold
 from pipeline.model.clock import EPOCH, from_micros
