@@ -105,6 +105,8 @@ def issue_in(
         )
     if over := sorted(a for a in set(agencies) if not owner.actor().scope.allows(a)):
         raise ForbiddenError("a token sees no more than its person", got=", ".join(over))
+    if not actor.scope.covers(Scope.of(*agencies) if agencies else owner.actor().scope):
+        raise ForbiddenError("a token sees no more than who issues it", got=person)
     db.add(
         Row(
             id=public,

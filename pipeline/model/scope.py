@@ -25,6 +25,12 @@ class Scope:
     def allows(self, agency: str) -> bool:
         return self.agencies is None or agency in self.agencies
 
+    def covers(self, other: Scope) -> bool:
+        """Whether it allows whatever the other allows."""
+        return self.agencies is None or (
+            other.agencies is not None and other.agencies <= self.agencies
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Actor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import inspect, text
 from pipeline.access import links, people, sessions, tokens
 from pipeline.access.permissions import may, scope_for
 from pipeline.model.errors import ForbiddenError, UsageError
-from pipeline.model.scope import OPERATOR, Scope
+from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.state.state import State
 
 HOUR = timedelta(hours=1)
@@ -188,3 +189,21 @@ def test_the_state_holds_no_secret_in_clear(
         )
     assert "lan" in everything
     assert [secret for secret in known if secret in everything] == []
+
+
+def test_whoever_is_held_to_some_agencies_issues_nobody_a_token_for_more(
+    state: State, now: datetime, lan: people.Person
+) -> None:
+    held = people.actor("held", "administrator", ["ward-1"])
+    with pytest.raises(ForbiddenError, match="no more than who issues it"):
+        issue_by(state, held, now)
+    assert issue_by(state, held, now, agencies=["ward-1"]).startswith("tct_")
+    assert Scope.everything().covers(Scope.everything())
+    assert not Scope.of("ward-1").covers(Scope.everything())
+
+
+def issue_by(state: State, by: Actor, now: datetime, agencies: Sequence[str] = ()) -> str:
+    return tokens.issue(
+        state, by, person="lan", name="n", permissions=["ticket.read"], agencies=agencies,
+        expires=now + HOUR, now=now,
+    )  # fmt: skip
