@@ -52,7 +52,8 @@ def pairs(line: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 @dataclass(frozen=True, slots=True)
 class _Template:
-    """Lines of the same keys in the same order: as a pattern for one, as parts for many."""
+    """Lines of the same keys in the same order: as a pattern for one, as parts for many (none where more than one
+    space stands between them)."""
 
     match: Callable[[str], re.Match[str] | None]
     names: tuple[str, ...]
@@ -64,7 +65,7 @@ def _template(line: str) -> _Template | None:
     parts: list[str] = []
     pieces: list[Part] = []
     names: list[str] = []
-    position = 0
+    position, even = 0, True
     for match in _PAIR.finditer(line):
         key, _, bare, word = match.groups()
         gap = line[position : match.start()]
@@ -74,13 +75,14 @@ def _template(line: str) -> _Template | None:
         parts.append(
             re.escape(gap) + re.escape(key) + ('="([^"\\\\]*)"' if quoted else '=((?!")[^\\s]*)')
         )
-        pieces.append(Part(f"{gap}{key}={chr(34) * quoted}".encode(), quoted))
+        even = even and gap == " " * bool(names)
+        pieces.append(Part(f"{key}={chr(34) * quoted}".encode(), quoted))
         names.append(key)
         position = match.end()
     if not names or line[position:].strip(" "):
         return None
     pattern = re.compile("".join(parts) + " *", re.ASCII)
-    return _Template(pattern.fullmatch, tuple(names), tuple(pieces))
+    return _Template(pattern.fullmatch, tuple(names), tuple(pieces) if even else ())
 
 
 class _Reader:
@@ -151,6 +153,8 @@ class _Reader:
         if kind not in self._templates:
             self._learn(kind, lines[rows[0]] or "")
         for one in self._templates.get(kind, ()):
+            if not one.parts:
+                continue
             places, columns = columns_of([lines[row] or "" for row in rows], one.parts)
             every = len(places) == len(rows)
             chosen = rows if every else [rows[place] for place in places.tolist()]

@@ -1,11 +1,11 @@
 """Many lines of ``key=value`` by one template at once: no text is made of any value, only columns.
 
 In: lines and a template, e.g. of ``date=2026-11-24 time=09:00:00 devname="FG" type="traffic"`` the parts
-``date=`` bare, `` time=`` bare, `` devname="`` quoted, `` type="`` quoted. Out: which lines it fits, and for these an
-Arrow column a key. A line fits if every part stands where the one before ends: a bare value ends at the next space or
-the end of the line, a quoted one at the next quote. Lines that hold a backslash or a white-space control character are
-left to the slower ways. Invariant: what fits gives the very values that the template's regular expression gives
-(`key_value`), held by a test.
+``date=`` bare, ``time=`` bare, ``devname="`` quoted, ``type="`` quoted. Out: which lines it fits, and for these an
+Arrow column a key. A line is cut at its spaces that stand outside quotes; it fits if every piece begins as its part
+does, and no quote stands where the template has none. Lines that hold a backslash, a white-space control character
+or two spaces together are left to the slower ways. Invariant: what fits gives the very values that the template's
+regular expression gives (`key_value`), held by a test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _QUOTE, _SPACE, _BACKSLASH, _TAB, _RETURN = 34, 32, 92, 9, 13
 
 
 class Part(NamedTuple):
-    """What stands before a value (gap, key, ``=`` and an opening quote), and whether the value is quoted."""
+    """What stands before a value (key, ``=`` and an opening quote), and whether the value is quoted."""
 
     before: bytes
     quoted: bool
@@ -36,80 +36,73 @@ def match(lines: Sequence[str], parts: Sequence[Part]) -> tuple[Any, list[Any]]:
 
     whole = pa.array(lines, pa.string())
     _, offsets, data = whole.buffers()
-    if data is None or data.size > _MOST:
-        return np.zeros(0, np.int64), []
     ends_at = np.frombuffer(offsets, np.int32, len(lines) + 1).astype(np.int64)
+    if not 0 < ends_at[-1] <= _MOST:
+        return np.zeros(0, np.int64), []
     text = np.frombuffer(data, np.uint8)[: ends_at[-1]]
-    fits, spans = _blocks(text, ends_at, parts)
-    every = bool(fits.all())
-    chosen = np.arange(len(lines)) if every else np.flatnonzero(fits)
-    columns = []
-    for first, last in spans if len(chosen) else ():
-        columns.append(
-            _slices(data, first, last) if every else _slices(data, first[chosen], last[chosen])
-        )
-    return chosen, columns
+    found = list(_blocks(text, ends_at, parts))
+    fits = np.concatenate([fits for fits, _, _ in found])
+    first = np.concatenate([first for _, first, _ in found], axis=1)
+    last = np.concatenate([last for _, _, last in found], axis=1)
+    if not len(fits):
+        return fits, []
+    return fits, [_slices(data, *span) for span in zip(first, last, strict=True)]
 
 
-def _blocks(text: Any, ends_at: Any, parts: Sequence[Part]) -> tuple[Any, list[tuple[Any, Any]]]:
-    """As `_follow`, over so few lines at a time that they stay in the processor's cache."""
+def _blocks(text: Any, ends_at: Any, parts: Sequence[Part]) -> Iterator[tuple[Any, Any, Any]]:
+    """As `_cut`, over so few lines at a time that they stay in the processor's cache."""
     count = len(ends_at) - 1
-    fits = np.empty(count, bool)
-    spans = [(np.empty(count, np.int64), np.empty(count, np.int64)) for _ in parts]
     for start in range(0, count, _BLOCK):
         stop = min(start + _BLOCK, count)
         base, end = ends_at[start], ends_at[stop]
+        if base == end:
+            continue
         here = ends_at[start : stop + 1] - base
-        fits[start:stop], found = _follow(text[base:end], here[:-1], here[1:], parts)
-        for (first, last), (a, b) in zip(spans, found, strict=True):
-            np.add(a, base, out=first[start:stop])
-            np.add(b, base, out=last[start:stop])
-    return fits, spans
+        fits, first, last = _cut(text[base:end], here[:-1], here[1:], parts)
+        yield fits + start, first + base, last + base
 
 
-def _follow(
-    text: Any, starts: Any, ends: Any, parts: Sequence[Part]
-) -> tuple[Any, list[tuple[Any, Any]]]:
-    """Which lines the parts lead through, and from where to where each value stands."""
-    size = len(text)
-    padded = np.concatenate(
-        [text, np.zeros(max(len(part.before) for part in parts) + _WORD, np.uint8)]
-    )
-    words = np.ndarray(
-        (len(padded) - _WORD + 1,), "<u8", padded, strides=(1,)
-    )  # the eight bytes at each place
+def _cut(text: Any, starts: Any, ends: Any, parts: Sequence[Part]) -> tuple[Any, Any, Any]:
+    """The lines that the parts fit; from where (a row a part) to where the value stands in each of these."""
     fits = _plain(text, ends)
-    quotes = np.append(np.flatnonzero(text == _QUOTE), [size, size, size])
-    spaces = np.append(np.flatnonzero(text == _SPACE), [size, size])
-    quote, space = np.searchsorted(quotes, starts), np.searchsorted(spaces, starts)
-    place = starts.copy()
-    spans: list[tuple[Any, Any]] = []
-    for before, quoted in parts:
-        here = np.minimum(place, size)
+    ends = ends - ((ends > starts) & (text[ends - 1] == _SPACE))  # one space may stand at the end
+    marks = np.flatnonzero((text == _QUOTE) | (text == _SPACE))
+    is_quote = text[marks] == _QUOTE
+    quotes = np.append(0, np.cumsum(is_quote))  # so many up to each mark
+    begins = np.searchsorted(marks, starts)
+    in_line = quotes[np.searchsorted(marks, ends)] - quotes[begins]
+    fits &= in_line == 2 * sum(part.quoted for part in parts)
+    before = np.repeat(quotes[begins], np.diff(np.append(begins, len(marks))))
+    gaps = marks[~is_quote & ((quotes[1:] - before) & 1 == 0)]
+    gap = np.searchsorted(gaps, starts)
+    fits &= np.searchsorted(gaps, ends) - gap == len(parts) - 1
+    chosen = np.flatnonzero(fits)
+    between = gaps[gap[chosen] + np.arange(len(parts) - 1)[:, None]]
+    first = np.concatenate([starts[None, chosen], between + 1])
+    last = np.concatenate([between, ends[None, chosen]])
+    every = _begin_so(text, first, last, parts)
+    return (
+        (chosen, first, last) if every.all() else (chosen[every], first[:, every], last[:, every])
+    )
+
+
+def _begin_so(text: Any, first: Any, last: Any, parts: Sequence[Part]) -> Any:
+    """Which lines' pieces are `parts`; `first` and `last` are moved to where the values begin and end."""
+    longest = max(len(part.before) for part in parts)
+    padded = np.append(text, np.zeros(longest + _WORD, np.uint8))
+    # the eight bytes at each place
+    words = np.ndarray((len(padded) - _WORD + 1,), "<u8", padded, strides=(1,))
+    fits = np.ones(first.shape[1], bool)
+    for row, (before, quoted) in enumerate(parts):
         for at, mask, wanted in _words_of(before):
-            found = words[here + at] if at else words[here]
+            found = words[first[row] + at]
             fits &= (found if mask is None else found & mask) == wanted
-        first = here + len(before)
-        space = np.minimum(space + before.count(b" "), len(spaces) - 1)
+        first[row] += len(before)
         if quoted:
-            quote = np.minimum(quote, len(quotes) - 3)
-            fits &= quotes[quote] == first - 1
-            last = quotes[quote + 1]
-            place, quote = last + 1, quote + 2
-        else:
-            if (spaces[space] < first).any():  # a quoted value before it held spaces
-                space = np.minimum(np.searchsorted(spaces, first), len(spaces) - 1)
-            last = np.minimum(spaces[space], ends)
-            fits &= padded[np.minimum(first, size)] != _QUOTE
-            place = last
-            inside = quotes[np.minimum(quote, len(quotes) - 1)] < last  # a quote in a bare value
-            if inside.any():
-                quote = np.where(inside, np.searchsorted(quotes, last), quote)
-        fits &= (first <= last) & (last <= ends)
-        spans.append((first, last))
-    left = ends - place
-    blank = np.searchsorted(spaces, ends) - np.searchsorted(spaces, np.minimum(place, size))
-    return fits & (left == blank), spans  # what is left are spaces
+            last[row] -= 1
+            fits &= text[last[row]] == _QUOTE
+        fits &= first[row] <= last[row]
+    return fits
 
 
 def _words_of(before: bytes) -> Iterator[tuple[int, Any, Any]]:

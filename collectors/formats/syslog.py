@@ -71,6 +71,9 @@ def split(line: str) -> tuple[Header, str]:
     """The header and the message of one line."""
     first = line[:1]
     if first == "<":
+        keyed = _KEYED.match(line)
+        if keyed is not None:
+            return _alone(keyed[1]), line[keyed.end() :]
         new = _NEW.match(line) if line[2:7].find(">") >= 0 else None
         if new is not None:
             parts = [None if part == "-" else part for part in new.groups()]
@@ -98,9 +101,6 @@ def _alone(priority: str) -> Header:
 
 def _bare(line: str) -> tuple[Header, str]:
     """Nothing but the priority, and perhaps a program."""
-    keyed = _KEYED.match(line)
-    if keyed is not None:
-        return _alone(keyed[1]), line[keyed.end() :]
     bare = _BARE.match(line)
     if bare is None:
         return NO_HEADER, line

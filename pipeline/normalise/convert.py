@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
+import numpy as np
+
 from collectors.formats.parsed import values_of
 from collectors.formats.text import shown
 from pipeline.model.clock import CITY_ZONE
@@ -57,8 +59,18 @@ class Column:
                 self.separator = None
             return text_array(self.values)
         array = replace(self, empty=frozenset()).text
-        hit = pc.is_in(array, pa.array(sorted(self.empty), pa.string()))
-        return pc.if_else(hit, pa.scalar(None, pa.string()), array) if hit.true_count else array
+        sizes = np.diff(
+            np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
+        )
+        short = np.flatnonzero(sizes <= max(len(text.encode()) for text in self.empty))
+        if not len(short):
+            return array
+        hit = pc.is_in(array.take(pa.array(short)), pa.array(sorted(self.empty), pa.string()))
+        if not hit.true_count:
+            return array
+        hollow = np.zeros(len(array), bool)
+        hollow[short[np.asarray(hit)]] = True
+        return pc.if_else(pa.array(hollow), pa.scalar(None, pa.string()), array)
 
     def without(self, empty: frozenset[str]) -> Column:
         """The same values, other texts standing for nothing."""

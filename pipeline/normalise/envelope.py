@@ -18,6 +18,7 @@ from pipeline.normalise.types import Array
 
 MAX_REMARKS: Final = 10
 _LENGTH: Final = struct.Struct(">Q").pack
+_TWO_LENGTHS: Final = struct.Struct(">QQ").pack
 MAX_REMARK_TEXT: Final = 2_000
 
 
@@ -42,22 +43,17 @@ def texts(records: Sequence[RawRecord], encoding: str) -> tuple[list[str], dict[
     return made, kept
 
 
-def identities(records: Sequence[RawRecord], node: str, own: Mapping[int, bytes]) -> list[bytes]:
-    """What tells each record from every other: its own identity, the transport's, else its receipt."""
-    return [
-        own.get(row) or record.identity or receipt_identity(node, record.sequence)
-        for row, record in enumerate(records)
-    ]
-
-
 def event_ids(
-    records: Sequence[RawRecord], context: Context, identity: Sequence[bytes], mapping: str
+    records: Sequence[RawRecord], context: Context, own: Mapping[int, bytes], mapping: str
 ) -> list[bytes]:
-    """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch. What supersedes
-    an event is named by that event's id and the mapping that made it anew, whatever its bytes."""
+    """As `pipeline.model.ids.event_id`, the keyed beginning shared by the batch, of what tells each record
+    from every other: its own identity, the transport's, else its receipt. What supersedes an event is named
+    by that event's id and the mapping that made it anew, whatever its bytes."""
     copies: dict[str, Callable[[], Any]] = {}
+    receipt = receipt_identity(context.node, 0)
+    receipt = _LENGTH(len(receipt)) + receipt[:-8]  # the sequence follows
     made: list[bytes] = []
-    for record, known in zip(records, identity, strict=True):
+    for row, record in enumerate(records):
         copy = copies.get(record.source)
         if copy is None:
             source = context.source_of(record).encode()
@@ -65,10 +61,14 @@ def event_ids(
             base.update(len(source).to_bytes(8, "big") + source)
             copy = copies[record.source] = base.copy
         digest = copy()
-        own, body = known, record.body
+        body, known = record.body, own.get(row) or record.identity
         if record.replaces:
-            own, body = f"replaces\0{record.replaces}\0{mapping}".encode(), b""
-        digest.update(b"%b%b%b%b" % (_LENGTH(len(own)), own, _LENGTH(len(body)), body))
+            body, known = b"", f"replaces\0{record.replaces}\0{mapping}".encode()
+        if known:
+            digest.update(_LENGTH(len(known)) + known + _LENGTH(len(body)))
+        else:
+            digest.update(receipt + _TWO_LENGTHS(record.sequence, len(body)))
+        digest.update(body)
         made.append(digest.digest())
     return made
 
@@ -114,13 +114,22 @@ def constant(value: str | None, count: int) -> Array:
     )
 
 
-def _of_sources(records: Sequence[RawRecord], alone: str, known: Mapping[str, str] | None) -> Array:
+def _of_sources(sources: Sequence[str], alone: str, known: Mapping[str, str] | None) -> Array:
     """What a source says of its records: the same for all, or by the source of each."""
     from pipeline.normalise.arrow import pa
 
     if known is None:
-        return constant(alone, len(records))
-    return pa.array([known.get(record.source) for record in records], pa.string())
+        return constant(alone, len(sources))
+    return pa.array(list(map(known.get, sources)), pa.string())
+
+
+def _texts_or_nothing(values: Sequence[str]) -> Array:
+    """Texts, of which the empty stand for nothing."""
+    from pipeline.normalise.arrow import pa
+
+    if not any(values):
+        return pa.nulls(len(values), pa.string())
+    return pa.array([value or None for value in values], pa.string())
 
 
 def receipts(
@@ -130,21 +139,19 @@ def receipts(
     from pipeline.normalise.arrow import pa
 
     utc, count = pa.timestamp("us", "UTC"), len(records)
-    peers: list[Any] = [record.peer or None for record in records]
-    replaces: list[Any] = [record.replaces or None for record in records]
+    sources = [record.source for record in records]
+    itself = context.owners and {source: source for source in context.owners}
     return {
         events.NODE: constant(context.node, count),
         events.SEQUENCE: pa.array([record.sequence for record in records], pa.int64()),
-        events.AGENCY: _of_sources(records, context.agency, context.owners),
-        events.SOURCE: _of_sources(
-            records, context.source, context.owners and {s: s for s in context.owners}
-        ),
+        events.AGENCY: _of_sources(sources, context.agency, context.owners),
+        events.SOURCE: _of_sources(sources, context.source, itself),
         events.PRODUCT: constant(product, count),
         events.MAPPING: constant(mapping, count),
-        events.REPLACES: pa.array(replaces, pa.string()),
+        events.REPLACES: _texts_or_nothing([record.replaces for record in records]),
         events.CREATED: pa.array([record.received for record in records], utc),
         events.INGESTED: pa.repeat(pa.scalar(context.ingested, utc), count),
-        events.PEER: pa.array(peers, pa.string()),
+        events.PEER: _texts_or_nothing([record.peer for record in records]),
     }
 
 

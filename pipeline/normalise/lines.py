@@ -58,32 +58,26 @@ def tell(product: Product, lines: Sequence[Any]) -> Told:
     body = product.spec.format["body"]
     if body in _NO_JSON or body in _JSON:
         lines, carried = _taken_out(lines, of_json=body in _JSON)
+    takes_all = body == "any"
     if product.header:
-        headers = []
-        messages: list[Any] = []
-        for line in lines:
-            if line is None:
-                headers.append(syslog.NO_HEADER)
-                messages.append(None)
-                continue
-            header, message = syslog.split(line)
-            if carried and len(headers) in carried:
-                around = carried[len(headers)]
-                header = syslog.Header(*(a or b for a, b in zip(header, around, strict=True)))
-            headers.append(header)
-            messages.append(message)
+        split, nothing = syslog.split, (syslog.NO_HEADER, None)
+        halves = [nothing if line is None else split(line) for line in lines]
+        headers, messages = [header for header, _ in halves], [message for _, message in halves]
+        for row, around in carried.items():
+            headers[row] = syslog.Header(
+                *(a or b for a, b in zip(headers[row], around, strict=True))
+            )
+        if takes_all or body == "key_value":
+            for row, data in [(r, header.data) for r, header in enumerate(headers) if header.data]:
+                messages[row] = _or_data(data, messages[row], "" if takes_all else "=")
         lines = messages
-    takes_all = product.spec.format["body"] == "any"
-    if headers and (takes_all or product.spec.format["body"] == "key_value"):
-        mark = "" if takes_all else "="
-        lines = [_or_data(header, line, mark) for header, line in zip(headers, lines, strict=True)]
     parsed = product.parse(lines, [header.program for header in headers] if headers else None)
     told = Told(failures=dict(parsed.failures), dropped=set(parsed.dropped), notes=parsed.notes)
     if headers:
         _keep_headers(product, parsed, headers, lines, told)
     by_header = any(name in syslog.NAMES for name in product.deciding)  # Junos: the message id
     for group in map(told.bounded, parsed.groups):
-        if product.spec.format["body"] in {"patterns", "text"}:
+        if body in {"patterns", "text"}:
             _text_group(product, group, lines, headers, told)
         else:
             whole = _with_header(group, headers) if by_header else group
@@ -128,14 +122,14 @@ def _taken_out(
     return bare, carried
 
 
-def _or_data(header: syslog.Header, line: Any, mark: str) -> Any:
+def _or_data(told: str, line: Any, mark: str) -> Any:
     """RFC 5424 allows a line that says all in its structured data (Junos, Check Point); where pairs are
     wanted (`mark`), also if a text without any stands behind it. Elsewhere it is the message, as it stands."""
-    if line is None or not header.data or (line and (not mark or mark in line)):
+    if line is None or (line and (not mark or mark in line)):
         return line
     if not mark:
-        return header.data
-    data = header.data[1:-1].replace("][", " ")
+        return told
+    data = told[1:-1].replace("][", " ")
     return f"{data} {line}" if line else data
 
 

@@ -81,38 +81,34 @@ def joined(first: Normalised, second: Normalised) -> Normalised:
 
 
 def _normalise(product: Product, records: Sequence[RawRecord], context: Context) -> Normalised:
-    text: list[str] | None = None
     kept: dict[int, bytes] = {}
     lines: list[Any]
-    if product.takes_bytes and envelope.is_utf8(context.encoding):
-        bodies = (record.body for record in records)
-        lines = [body if b" " < body[:1] < b"\xef" or not blank(body) else None for body in bodies]
+    utf8 = envelope.is_utf8(context.encoding)
+    if product.takes_bytes and utf8:
+        lines = [record.body for record in records]
+        odd = [row for row, body in enumerate(lines) if not b"!" <= body[:1] <= b"~"]
+        empty = [row for row in odd if blank(lines[row])]
         try:
             whole = envelope.original(records, None)
         except Exception:  # noqa: BLE001 - some body is not UTF-8; each is looked at below
             text, kept = envelope.texts(records, context.encoding)
-            lines = [
-                None if line is None else text[row] if row in kept else line
-                for row, line in enumerate(lines)
-            ]
+            for row in kept:
+                lines[row] = text[row]
             whole = envelope.original(records, text)
     else:
         text, kept = envelope.texts(records, context.encoding)
-        lines = [
-            None if blank(record.body) or not line.strip() else line
-            for record, line in zip(records, text, strict=True)
-        ]
-        plain = envelope.is_utf8(context.encoding) and not kept
-        if not envelope.is_utf8(context.encoding):
-            lines = [None if line is None else composed(line) for line in lines]
-        whole = envelope.original(records, None if plain else text)
-    for row, record in enumerate(records):
-        if record.body.startswith(BOM_UTF8) and lines[row] is not None:  # the first line of a file
-            lines[row] = lines[row].removeprefix(
-                BOM_UTF8 if isinstance(lines[row], bytes) else "\ufeff"
-            )
+        odd = [row for row, line in enumerate(text) if not "!" <= line[:1] <= "~"]
+        empty = [row for row in odd if blank(records[row].body) or not text[row].strip()]
+        whole = envelope.original(records, None if utf8 and not kept else text)
+        lines = [*text] if utf8 else [composed(line) for line in text]
+    for row in odd:  # only what begins with no visible sign of ASCII is blank, or has a mark
+        if records[row].body.startswith(BOM_UTF8):  # the first line of a file
+            mark = BOM_UTF8 if isinstance(lines[row], bytes) else "\ufeff"
+            lines[row] = lines[row].removeprefix(mark)
+    for row in empty:
+        lines[row] = None
     told = tell(product, lines)
-    dropped = told.dropped | {row for row, line in enumerate(lines) if line is None}
+    dropped = told.dropped.union(empty)
     return _Batch(product, records, context, whole, kept).tables(told, len(dropped))
 
 
@@ -149,8 +145,9 @@ class _Batch:
             made[dataset] = self._columns(groups, failures, told)
         ids = None
         if self._wanted is None or events.ID in self._wanted or told.failures:
-            identity = envelope.identities(self._records, self._context.node, self._own)
-            ids = envelope.event_ids(self._records, self._context, identity, self._product.revision)
+            ids = envelope.event_ids(
+                self._records, self._context, self._own, self._product.revision
+            )
         tables = {
             dataset: self._table(dataset, rows, part, ids) for dataset, (rows, part) in made.items()
         }

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 ROW_GROUP = 32_768
 LASTING_GROUP = 8_192  # people look for few rows in them
 ZSTD_LEVEL = 3
+QUICK_LEVEL = 1  # of what the hour's merge takes away again
 # Values that hardly repeat: a dictionary of them only costs time.
 _UNIQUE = frozenset({events.ID, events.ORIGINAL, events.ORIGINAL_BYTES, events.SEQUENCE})
 _ORDER = [(events.AGENCY, "ascending"), (events.NODE, "ascending"), (events.SEQUENCE, "ascending")]
@@ -162,7 +163,7 @@ def write_parquet(table: pa.Table, sink: IO[bytes], *, lasting: bool) -> None:
         sink,
         table.schema,
         compression="zstd",
-        compression_level=ZSTD_LEVEL,
+        compression_level=ZSTD_LEVEL if lasting else QUICK_LEVEL,
         use_dictionary=[name for name in table.column_names if name not in _UNIQUE],
         write_statistics=[
             name for name in table.column_names if name not in (events.ORIGINAL, events.ID)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -131,19 +132,19 @@ def _normalised(
     """All sources that run a product and are read alike go through as one batch."""
     ways = {name: (s.product, s.timezone, s.encoding or "utf-8") for name, s in sources.items()}
     owners = {name: source.agency for name, source in sources.items()}
-    batches: dict[tuple[str, str, str] | None, list[RawRecord]] = {}
+    batches: dict[tuple[str, str, str], dict[str, list[RawRecord]]] = {}
+    shelves = {  # by agency, as the lake keeps them, the oldest first
+        name: batches.setdefault(ways[name], {}).setdefault(owners[name], [])
+        for name in sorted(sources, key=lambda name: owners[name])
+    }
+    unknown: list[RawRecord] = []
     for record in records:
-        batches.setdefault(ways.get(record.source), []).append(record)
+        shelves.get(record.source, unknown).append(record)
     made = _Made()
-    for way, batch in batches.items():
-        batch.sort(
-            key=lambda record: owners.get(record.source, "")
-        )  # as the lake keeps them, oldest first
-        if way is None:
-            made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in batch]
-            made.refused += len(batch)
-            continue
-        name, timezone, encoding = way
+    made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in unknown]
+    made.refused += len(unknown)
+    for (name, timezone, encoding), agencies in batches.items():
+        batch = list(chain.from_iterable(agencies.values()))
         product = products.get(name)
         context = Context(
             node=node, agency="", source="", key=key, ingested=to_micros(now), timezone=timezone,
