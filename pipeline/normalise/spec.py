@@ -37,7 +37,7 @@ class EntrySpec:
 @dataclass(frozen=True, slots=True)
 class KindSpec:
     """One message kind. `when` is by raw field, in lower case (`when_text` as written); patterns
-    only for `body: patterns`."""
+    only for `body: patterns`; a `shared` one is no sign of the product."""
 
     name: str
     dataset: str
@@ -46,6 +46,7 @@ class KindSpec:
     patterns: tuple[str, ...]
     constants: Mapping[str, Any]
     fields: Mapping[str, tuple[EntrySpec, ...]]
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,7 @@ def _kind(raw: Mapping[str, Any], dataset: str) -> KindSpec:
         tuple(patterns),
         dict(raw.get("set", {})),
         _fields(raw.get("fields")),
+        raw.get("shared", False),
     )
 
 

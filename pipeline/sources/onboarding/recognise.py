@@ -3,7 +3,8 @@
 In: lines as text, compiled products. Out: `Candidate` values, the best first. A line counts as far as the product
 understands it: not at all where it cannot be read; fully where it is of a message kind that the product names and
 all its fields have a place, or where it holds a mark that the product declares; a little where only the format fits
-(any JSON is JSON). `generic`, which takes everything, always stands last.
+(any JSON is JSON), or a kind that others write as well (`shared`). A line that holds the mark of others counts for
+nobody else as more than that. `generic`, which takes everything, always stands last.
 
     recognise(["<189>date=2026-11-24 time=09:00:00 devname=\\"FG\\" logid=…"], load_products())[0].product
     'fortinet_fortigate'
@@ -32,6 +33,7 @@ _NAMED: Final = 0.4  # of a line's worth: that its message kind is one that the 
 _LOOKED_AT: Final = 4_096  # characters of a line in which a mark is looked for
 _PARTS: Final = 3  # fields that a pattern takes out of a line to be sure of it
 _TEXT: Final = 0.08  # a line that is kept as text only
+_UNSURE: Final = 0.45  # at most, for a line that is no proof of the product: below `GOOD`
 
 
 class Candidate(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +62,13 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
 def recognise(lines: Sequence[str], products: Mapping[str, Product]) -> list[Candidate]:
     """Every product that reads at least one line, the best first; `generic` last."""
     tried = [line for line in lines if line.strip()][:TRIED]
-    found = [judge(tried, product) for product in products.values()] if tried else []
+    marked = {name: _marked(tried, product) for name, product in products.items()}
+    of_someone = frozenset[int]().union(*marked.values())
+    found = [
+        judge(tried, product, marked[name], of_someone - marked[name])
+        for name, product in products.items()
+        if tried
+    ]
     return sorted(
         (one for one in found if one.read),
         key=lambda one: (one.product == GENERIC, -one.score, -one.mapped, one.product),
@@ -82,19 +90,21 @@ def recognised(candidates: Sequence[Candidate]) -> str:
     return first.product if first is not None and first.good else GENERIC
 
 
-def judge(lines: Sequence[str], product: Product) -> Candidate:
-    """How far one product understands the lines."""
+def judge(
+    lines: Sequence[str], product: Product, marked: frozenset[int], foreign: frozenset[int]
+) -> Candidate:
+    """How far one product understands the lines; which of them hold its marks, which only those of others."""
     if product.spec.format["body"] == "csv":  # commas alone make no table: an object is none
         lines = ["" if line.lstrip()[:1] == "{" else line for line in lines]
     try:
         told = tell(product, [line or None for line in lines])
     except Exception as error:  # noqa: BLE001 - hostile lines: this product does not understand them
         return _nothing(product, lines, f"{type(error).__name__}: {error}"[:200])
-    worth, named, read = 0.0, 0, 0
+    worth, named, read = [0.0] * len(lines), 0, 0
     fields: dict[str, bool] = {}
     kinds: dict[str, int] = {}
-    text = product.spec.format["body"] in {"patterns", "text", "any"}
-    delimited = product.spec.format["body"] == "csv"  # any line with a few commas fits some columns
+    shared = {kind.name for kind in product.spec.kinds if kind.shared}
+    vendors = product.spec.format["body"] in {"cef", "leef"} and bool(product.spec.recognise)
     for kind, group in told.groups:
         count = len(group.rows)
         own = _own_fields(group)
@@ -102,20 +112,17 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
         fields |= {name: known[name] or fields.get(name, False) for name in own}
         kinds[kind.name] = kinds.get(kind.name, 0) + count
         read += count
-        share = sum(known.values()) / len(own) if own else 0.0
-        bare = kind.name == OTHER
-        named += 0 if bare else count
-        if product.name == GENERIC or (text and bare):
-            worth += _TEXT * count
-        elif bare:
-            worth += (1 - _NAMED if product.spec.kinds or delimited else 1) * share * count
-        else:
-            known_parts = min(1.0, len(own) / _PARTS) if text else share
-            worth += (_NAMED + (1 - _NAMED) * known_parts) * count
+        named += 0 if kind.name == OTHER else count
+        each = _worth(product, kind, known)
+        unsure = kind.name in shared or vendors
+        for row in group.rows:
+            worth[row] = min(each, _UNSURE) if unsure or row in foreign else each
+    for row in marked:
+        worth[row] = 1.0
     judged = max(1, len(lines) - len(told.dropped))
     why = next(iter(told.failures.values()), "")
     return Candidate(
-        product=product.name, title=product.title, score=round(max(worth, _marked(lines, product)) / judged, 3),
+        product=product.name, title=product.title, score=round(sum(worth) / judged, 3),
         lines=len(lines), read=read,
         named=named, failed=len(told.failures), fields=len(fields), mapped=sum(fields.values()),
         kinds=tuple(name for name in sorted(kinds, key=lambda n: -kinds[n]) if name != OTHER), why=why[:200],
@@ -123,10 +130,24 @@ def judge(lines: Sequence[str], product: Product) -> Candidate:
     )  # fmt: skip
 
 
-def _marked(lines: Sequence[str], product: Product) -> int:
+def _worth(product: Product, kind: Kind, known: Mapping[str, bool]) -> float:
+    """What a line of this kind says for the product; of its own fields, which have a place."""
+    body = product.spec.format["body"]
+    text = body in {"patterns", "text", "any"}
+    share = sum(known.values()) / len(known) if known else 0.0
+    if product.name == GENERIC or (text and kind.name == OTHER):
+        return _TEXT
+    if kind.name == OTHER:  # the format fits: any line with a few commas fits some columns
+        return _UNSURE * share if product.spec.kinds or body == "csv" else share
+    return _NAMED + (1 - _NAMED) * (min(1.0, len(known) / _PARTS) if text else share)
+
+
+def _marked(lines: Sequence[str], product: Product) -> frozenset[int]:
     """Lines that hold a mark of the product (`recognise` in its file), whether it knows their kind or not."""
     marks = _marks(product.spec.recognise)
-    return sum(any(mark(line[:_LOOKED_AT]) for mark in marks) for line in lines)
+    return frozenset(
+        row for row, line in enumerate(lines) if any(mark(line[:_LOOKED_AT]) for mark in marks)
+    )
 
 
 @cache

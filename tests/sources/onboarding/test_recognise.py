@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pipeline.normalise.product import Product, load_products
-from pipeline.sources.onboarding.recognise import GENERIC, close, recognise, recognised
+from pipeline.sources.onboarding.recognise import GENERIC, GOOD, close, recognise, recognised
 
 PRODUCTS = load_products()
 
@@ -20,6 +20,38 @@ def test_a_product_s_samples_are_recognised_as_it(name: str) -> None:
     candidates = recognise(lines_of(PRODUCTS[name]), PRODUCTS)
     assert name in {one.product for one in [candidates[0], *close(candidates)]}
     assert candidates[-1].product == GENERIC
+
+
+ALIKE = {"apache", "nginx", "tomcat"}  # the combined log is the same of all three
+SURE = 0.1  # below it a line is nobody's: a heading, a text alone
+
+
+@pytest.mark.parametrize("name", [name for name in PRODUCTS if name != GENERIC])
+def test_no_sample_is_claimed_by_another_product(name: str) -> None:
+    """The confusion matrix: for each sample its own product stands first, and no other is good."""
+    confused = {}
+    for sample in PRODUCTS[name].samples:
+        scores = {
+            one.product: one.score
+            for one in recognise([sample.raw.rstrip("\n")], PRODUCTS)
+            if one.product != GENERIC
+        }
+        best = max(scores.values(), default=0.0)
+        claims = {one for one, score in scores.items() if score >= GOOD} - {name}
+        if name in ALIKE:
+            claims -= ALIKE
+        failed = "_parse_failure" in sample.expected.get("tags", ())
+        behind = best >= SURE and not failed and scores.get(name, 0.0) < best and sample.expected
+        if claims or behind:
+            confused[sample.name] = (scores.get(name), best, sorted(claims))
+    assert confused == {}
+
+
+def test_a_mark_of_another_product_keeps_a_line_from_everyone_else() -> None:
+    line = "%ASA-6-302013: Built inbound TCP connection 8 for inside:10.1.1.2/12523 (10.1.1.2/12523) to x:1.1.1.1/22 (1.1.1.1/22)"
+    scores = {one.product: one.score for one in recognise([line], PRODUCTS)}
+    assert scores["cisco_asa"] == 1.0
+    assert scores["cisco_ios"] < GOOD
 
 
 def test_reasons_add_up() -> None:
