@@ -31,6 +31,7 @@ from collectors.receivers.registered import REFRESH_EVERY
 from collectors.receivers.relp import Relp
 from collectors.receivers.replay import Tails
 from collectors.receivers.rest_poll import RestPoll
+from collectors.receivers.shared_requests import SharedRequests
 from collectors.receivers.syslog_tcp import SyslogTcp
 from collectors.receivers.syslog_udp import SyslogUdp
 from collectors.spool import SpoolLimits, SpoolReader, SpoolWriter
@@ -91,8 +92,10 @@ class Collector:
         *,
         limits: Limits | None = None,
         spool: SpoolLimits | None = None,
+        several: bool = False,
     ) -> None:
-        """Takes the node's folder: raises SpoolBusyError when another process has it."""
+        """Takes the node's folder: raises SpoolBusyError when another process has it. `several`: other processes of
+        the same collector take requests by HTTP as well."""
         self.settings, self._root = settings, spool_root
         self.settled_upto = 0  # of this node, as the heartbeat reads it in the state
         self._spool = SpoolWriter(spool_root, settings.node, spool or spool_limits(settings))
@@ -105,6 +108,11 @@ class Collector:
         self.receivers += self.files
         if any(listener.kind == "relp" for listener in settings.listeners):
             self.intake.tails = _tails(spool_root, settings.node)
+        if any(listener.kind == "http_bulk" for listener in settings.listeners):
+            relatives = family(spool_root, settings.node)[:-1]
+            shared = SharedRequests(spool_root, settings.node, relatives, several=several)
+            shared.begin(self._spool.knows)
+            self.intake.shared = shared
 
     @property
     def ports(self) -> dict[str, int]:
@@ -130,6 +138,8 @@ class Collector:
         self.intake.push_back = _push_back(self._root)
         self.intake.shares.settled(self.settled_upto)
         self.intake.hands.look()
+        if self.intake.shared is not None:
+            self.intake.shared.sweep()
 
     async def stop(self) -> None:
         """Within two seconds: what has arrived is stored, then the folder is let go."""
@@ -183,10 +193,12 @@ def run_collector(
     heartbeat: Heartbeat | None = None,
     ready: Heartbeat | None = None,
     every: float = 1.0,
+    several: bool = False,
 ) -> None:
     """Collect until `stop` is set. `heartbeat` is called about every second, in a thread that may wait
     for the state without holding up a record; `ready` once, when all listeners are bound."""
-    asyncio.run(_run(Collector(settings, directory, spool_root), stop, heartbeat, ready, every))
+    collector = Collector(settings, directory, spool_root, several=several)
+    asyncio.run(_run(collector, stop, heartbeat, ready, every))
 
 
 async def _run(

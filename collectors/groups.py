@@ -71,6 +71,11 @@ def part(settings: CollectSettings, role: str) -> CollectSettings:
     return replace(settings, node=f"{settings.node}.{group}", listeners=listeners, files=())
 
 
+def several_take(kind: str, settings: CollectSettings) -> bool:
+    """Whether listeners of a kind are in more processes than one."""
+    return len({one.group for one in settings.listeners if one.kind == kind}) > 1
+
+
 def family(root: Path, node: str) -> list[str]:
     """The nodes of the same collector that have a spool, this one last: a listener may have been in another
     group before."""

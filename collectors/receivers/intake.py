@@ -17,6 +17,7 @@ from collectors.receivers.directory import SourceDirectory, SourceIdentity
 from collectors.receivers.hands import Hands
 from collectors.receivers.rates import Rates
 from collectors.receivers.replay import Tails
+from collectors.receivers.shared_requests import SharedRequests
 from collectors.receivers.shares import Shares
 from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
 
@@ -34,6 +35,7 @@ class Intake:
         self.unfinished = Hands(limits.unfinished_bytes, least=2 * limits.record)
         self.bodies = Hands(limits.bodies_in_hand)
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
+        self.shared: SharedRequests | None = None
         self.push_back = ""
         self.stopping = False
         self._refreshed = 0.0
@@ -70,7 +72,7 @@ class Intake:
                 "the agency's share of the spool is full", got=reason,
                 remedy="The normaliser or the store is behind or stopped; see `thapcanh doctor`",
             )  # fmt: skip
-        receipt = await asyncio.wrap_future(self.spool.submit(drafts, request))
+        receipt = await self._submit(drafts, request)
         tally = self.counters.of(receiver, source)
         if receipt.repeated:
             tally.repeated += receipt.records
@@ -78,6 +80,18 @@ class Intake:
             tally.spooled += receipt.records
             self.shares.add(agency, receipt.first + receipt.records - 1, size, moment)
         return receipt
+
+    async def _submit(self, drafts: Sequence[Draft], request: bytes) -> Receipt:
+        """Into the spool, unless another process of this collector has the same request in its own."""
+        shared = self.shared if request else None
+        if shared is not None and (count := await shared.elsewhere(request)):
+            return Receipt(0, count, repeated=True)
+        try:
+            return await asyncio.wrap_future(self.spool.submit(drafts, request))
+        except Exception:
+            if shared is not None:
+                shared.give_back(request)
+            raise
 
 
 def now() -> int:

@@ -80,6 +80,11 @@ class SpoolWriter:
         """Bytes of the node's folder."""
         return self._folder.used
 
+    def knows(self, request: bytes) -> bool:
+        """Whether it was stored within the window."""
+        with self._condition:
+            return self._recent.get(request, time.monotonic()) is not None
+
     def append(self, drafts: Sequence[layout.Draft], request: bytes = b"") -> Receipt:
         """Store `drafts` as one batch; they are on disk when this returns.
 

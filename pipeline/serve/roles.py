@@ -71,7 +71,7 @@ def _collect(
     heart.beat(progress=True)
     run_collector(
         settings, RegisteredDirectory(here.state), here.settings.spool, stop,
-        heartbeat=in_touch,
+        heartbeat=in_touch, several=groups.several_take("http_bulk", here.settings.collect),
     )  # fmt: skip
     heart.stopped(said)
 

@@ -79,6 +79,8 @@ def running(
     root: Path,
     settings: CollectSettings | None = None,
     known: SourceDirectory | None = None,
+    *,
+    several: bool = False,
 ) -> Iterator[Collector]:
     """Started when entered, stopped and stored when left."""
     stop, ready = threading.Event(), threading.Event()
@@ -101,6 +103,7 @@ def running(
                 root,
                 stop,
                 ready=on_ready,
+                several=several,
             )
         except Exception as error:  # noqa: BLE001 - told to the test
             failed.append(error)
