@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
@@ -35,9 +36,9 @@ _HELD = (
     )
     .join(Person, Person.id == Row.person)
     .outerjoin(PersonAgency, PersonAgency.person == Row.person)
-    .where(Row.id == bindparam("token"))
+    .where(Row.id.in_(bindparam("tokens", expanding=True)))
 )  # fmt: skip
-"""A token with what its person may now, a row for each agency of theirs: one statement, since each request asks."""
+"""Tokens with what their persons may now, a row for each agency of theirs: one statement, since each request asks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,12 +126,22 @@ def issue_in(
 
 def resolve(state: State, text: str, *, now: datetime) -> Actor | None:
     """Who a token acts as; None if it is not one, is revoked, too old, or its person disabled."""
-    form = FORM.fullmatch(text)
-    if form is None:
-        return None
-    with state.read() as db:
-        found = db.execute(_HELD, {"token": form[1]}).all()
-    if not found or not same(found[0].hash.hex(), hashed(form[2])):
+    return resolve_all(state, [text], now=now)[0]
+
+
+def resolve_all(state: State, texts: Sequence[str], *, now: datetime) -> list[Actor | None]:
+    """The same of many at once."""
+    forms = [FORM.fullmatch(text) for text in texts]
+    held = dict[str, list[Any]]()
+    if ids := sorted({form[1] for form in forms if form}):
+        with state.read() as db:
+            for row in db.execute(_HELD, {"tokens": ids}):
+                held.setdefault(row.id, []).append(row)
+    return [_actor(held.get(form[1], []), form[2], now) if form else None for form in forms]
+
+
+def _actor(found: list[Any], secret: str, now: datetime) -> Actor | None:
+    if not found or not same(found[0].hash.hex(), hashed(secret)):
         return None
     row = found[0]
     if row.revoked is not None or now >= row.expires or row.disabled is not None:

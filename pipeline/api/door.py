@@ -9,12 +9,13 @@ many requests a minute, each address so many refused ones.
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Protocol
 
 from fastapi import Depends, Header, HTTPException, Request
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -24,11 +25,13 @@ from pipeline.access.limiter import Limiter
 from pipeline.access.permissions import require
 from pipeline.api.body import read_body
 from pipeline.api.fresh import Fresh
+from pipeline.api.gathered import Gathered
 from pipeline.model.errors import ForbiddenError, UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
 from pipeline.tickets.attachments import Shelf
+from pipeline.tickets.deeds import Outcome
 
 MAX_BODY: Final = 65_536
 READS: Final = ("GET", "HEAD")
@@ -56,23 +59,46 @@ class Gate:
     requests: Limiter = field(init=False)
     refusals: Limiter = field(init=False)
     fresh: Fresh = field(default_factory=Fresh)
+    tokens: Gathered[str, Actor | None] = field(init=False)
+    deeds: Gathered[Callable[[], Outcome], Outcome] = field(init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "requests", Limiter(self.per_minute, timedelta(minutes=1)))
         object.__setattr__(self, "refusals", Limiter(_REFUSED, _REFUSED_SPAN))
+        object.__setattr__(self, "tokens", Gathered(self._resolve))
+        object.__setattr__(self, "deeds", Gathered(self._do))
+
+    def _resolve(self, texts: Sequence[str]) -> list[Actor | None]:
+        return tokens.resolve_all(self.state, texts, now=self.clock())
+
+    def _do(self, deeds: Sequence[Callable[[], Outcome]]) -> list[Outcome | Exception]:
+        return self.state.together(deeds)
 
     def actor_of(self, request: Request) -> tuple[Actor | None, str]:
         """Who it is now, with the seal of their forms (a session's; empty for a token)."""
-        now = self.clock()
-        given = request.headers.get("authorization")
-        if given is not None:
-            scheme, _, text = given.partition(" ")
-            known = scheme.lower() == "bearer"
-            return (tokens.resolve(self.state, text.strip(), now=now) if known else None), ""
+        text, now = token_of(request), self.clock()
+        if text is not None:
+            return tokens.resolve(self.state, text, now=now), ""
         signed = sessions.resume(
             self.state, request.cookies.get(self.cookie, ""), now=now, touch=False
         )
         return (signed.actor, signed.csrf) if signed else (None, "")
+
+    async def known(self, request: Request) -> tuple[Actor | None, str]:
+        """The same for a request that has just come: tokens that come together are looked up together."""
+        text = token_of(request)
+        if text is not None:
+            return await self.tokens(text), ""
+        return await run_in_threadpool(self.actor_of, request)
+
+
+def token_of(request: Request) -> str | None:
+    """The text of the token; empty when it is something else; None without any."""
+    given = request.headers.get("authorization")
+    if given is None:
+        return None
+    scheme, _, text = given.partition(" ")
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 @dataclass(frozen=True)
@@ -92,13 +118,13 @@ class Caller:
         return self.gate.store
 
 
-def enter(
+async def enter(
     request: Request, x_seal: Annotated[str | None, Header(include_in_schema=False)] = None
 ) -> Caller:
     gate: Gate = request.app.state.gate
     now = gate.clock()
     address = request.client.host if request.client else ""
-    actor, seal = gate.actor_of(request)
+    actor, seal = await gate.known(request)
     if actor is None:
         if not gate.refusals.allow(address, now=now):
             raise HTTPException(429, "too many refused requests", {"Retry-After": "300"})

@@ -17,6 +17,7 @@ from typing import Any, Final
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
@@ -97,14 +98,14 @@ def _response(found: Problem, headers: dict[str, str] | None = None) -> Response
 def install(app: FastAPI, gate: Gate) -> None:
     """Handlers for all that can go wrong."""
 
-    def refused(request: Request, error: Exception) -> Response:
+    async def refused(request: Request, error: Exception) -> Response:
         assert isinstance(error, ThapCanhError)
         if isinstance(error, ForbiddenError):
-            _note(request, gate)
+            await run_in_threadpool(_note, request, gate)
         away = isinstance(error, ServiceAwayError)
         return _response(problem_of(error), {"Retry-After": "5"} if away else None)
 
-    def unfit(_: Request, error: Exception) -> Response:
+    async def unfit(_: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         faults = [
             Fault(where=".".join(map(_safe, one["loc"])), what=str(one["msg"]))
@@ -112,7 +113,7 @@ def install(app: FastAPI, gate: Gate) -> None:
         ]
         return problem(422, "the request has not the form that is described", errors=faults)
 
-    def plain(_: Request, error: Exception) -> Response:
+    async def plain(_: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         return problem(error.status_code, str(error.detail), headers=dict(error.headers or {}))
 

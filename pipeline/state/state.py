@@ -9,11 +9,12 @@ own 3.40 can corrupt a WAL that two connections reset.
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -28,6 +29,9 @@ from pipeline.state.turn import Turn
 
 BUSY_TIMEOUT_MS = 15_000
 OLDEST_SQLITE = (3, 51, 3)
+SHARED_SECONDS: Final = 0.03
+"""So long a transaction of many takes in one more."""
+T = TypeVar("T")
 _WRITERS = 0x7468_6170_6361_6E68
 """The advisory lock that PostgreSQL's writers of one database take turns by."""
 
@@ -38,6 +42,7 @@ class State:
     def __init__(self, engine: sa.Engine) -> None:
         self.engine = engine
         self._turn = Turn(BUSY_TIMEOUT_MS / 1000)
+        self._shared = threading.local()
         self.additions = NOTHING
         """What its home adds to the files that ship; who opens the home says it."""
 
@@ -65,10 +70,40 @@ class State:
     @contextmanager
     def begin(self) -> Iterator[Session]:
         """A transaction that writes: commits at the end, rolls back on any exception. Threads of this process
-        wait for their turn without a connection; for other processes, within the database."""
+        wait for their turn without a connection; for other processes, within the database. Within `together`, a
+        part of that transaction."""
+        shared: Session | None = getattr(self._shared, "session", None)
+        if shared is not None:
+            with shared.begin_nested():
+                yield shared
+            return
         with self._turn, self._session() as session, session.begin():
             take_turn(session.connection(execution_options={"sqlite_begin": "IMMEDIATE"}))
             yield session
+
+    def together(self, works: Sequence[Callable[[], T]]) -> list[T | Exception]:
+        """The first of `works` in one transaction, as many as fit in its time, at least one; what each returned, or
+        raised. Each `begin` of theirs is a savepoint, undone alone. They hold once this returns; when the state
+        does not answer, that is raised and none of them was done."""
+        found: list[T | Exception] = []
+        with self.begin() as session:
+            held = set[object]()  # or what one has read would be gone when the next asks for it
+            event.listen(session, "loaded_as_persistent", lambda _, one: held.add(one))
+            self._shared.session = session
+            limit = time.monotonic() + SHARED_SECONDS
+            try:
+                for work in works:
+                    try:
+                        found.append(work())
+                    except sa.exc.OperationalError:
+                        raise
+                    except Exception as error:  # noqa: BLE001 - it is handed to who asked for this one
+                        found.append(error)
+                    if time.monotonic() > limit:
+                        break
+            finally:
+                self._shared.session = None
+        return found
 
     @contextmanager
     def read(self) -> Iterator[Session]:

@@ -48,6 +48,9 @@ _NOTHING_HAPPENED: Final = frozenset(
     }
 )
 _MOST: Final = 25  # clocks of one transaction
+_CLOCKS: Final = (
+    sa.select(TicketClock).where(TicketClock.ticket == sa.bindparam("of")).order_by(TicketClock.id)
+)
 
 
 def follow(
@@ -58,24 +61,23 @@ def follow(
     if ticket.drill or ticket.kind == HEALTH:
         return
     packs = policies or standing()
-    clocks: dict[str, TicketClock] = {}
-    if not first:
+    if not first and any(isinstance(one, TicketClock | TicketFinding) for one in session.new):
         session.flush()
-        clocks = clocks_of(session, ticket)
-    for clock in [
-        *_service(session, ticket, clocks, packs),
-        *_legal(session, ticket, clocks, packs),
-    ]:
-        session.add(clock)
-        clocks[clock.key] = clock
+    with session.no_autoflush:  # the deed is written once, at its end
+        clocks = {} if first else clocks_of(session, ticket)
+        for clock in [
+            *_service(session, ticket, clocks, packs),
+            *_legal(session, ticket, clocks, packs),
+        ]:
+            session.add(clock)
+            clocks[clock.key] = clock
     for clock in clocks.values():
         _move(ticket, clock, packs, now)
     press(ticket, clocks.values())
 
 
 def clocks_of(session: Session, ticket: Ticket) -> dict[str, TicketClock]:
-    query = sa.select(TicketClock).where(TicketClock.ticket == ticket.id).order_by(TicketClock.id)
-    return {clock.key: clock for clock in session.scalars(query)}
+    return {clock.key: clock for clock in session.scalars(_CLOCKS, {"of": ticket.id})}
 
 
 def press(ticket: Ticket, clocks: Iterable[TicketClock]) -> None:

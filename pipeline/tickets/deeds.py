@@ -28,6 +28,20 @@ CLAIM_HOLDS: Final = timedelta(hours=12)
 """After the owner's last deed; then anyone may claim."""
 REMEMBERED: Final = timedelta(days=7)
 """So long a repeat under a key gets the first answer."""
+_REF: Final[sa.BindParameter[int | str]] = sa.bindparam("ref")
+_TICKETS: Final = {
+    (lock, numbered): query.with_for_update() if lock else query
+    for lock in (True, False)
+    for numbered, query in (
+        (True, sa.select(Ticket).where(Ticket.number == _REF)),
+        (False, sa.select(Ticket).where(Ticket.id == _REF)),
+    )
+}
+_DONE: Final = sa.select(Deed.request, Deed.answer).where(
+    Deed.key == sa.bindparam("key"), Deed.actor == sa.bindparam("who")
+)
+_REMEMBER: Final = sa.insert(Deed)
+"""Statements are made once: making one anew costs as much as asking it."""
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -55,10 +69,8 @@ def find(
     """The ticket by number or id, if the actor has the permission over its agency."""
     scope_for(actor, permission)  # a role without it hears so, whether the ticket exists or not
     text = ref.removeprefix("#")
-    query = sa.select(Ticket).where(
-        Ticket.number == int(text) if text.isdecimal() and len(text) < 16 else Ticket.id == text
-    )
-    ticket = session.scalar(query.with_for_update() if lock else query)
+    number = int(text) if text.isdecimal() and len(text) < 16 else 0
+    ticket = session.scalar(_TICKETS[lock, number > 0], {"ref": number or text})
     if ticket is not None:
         try:
             require(actor, permission, ticket.agency)
@@ -112,14 +124,17 @@ def once(
     """Run `deed` in one transaction; under a key that was used for `what` before, give that answer."""
     asked = content_hash(*what)
     with state.begin() as session:
-        done = session.get(Deed, (key, actor.name)) if key else None
+        asking = session.connection()
+        done = asking.execute(_DONE, {"key": key, "who": actor.name}).first() if key else None
         if done is not None:
             if done.request != asked:
                 raise ConflictError("this idempotency key was used for another request", got=key)
-            return done.answer
+            first: dict[str, Any] = done.answer
+            return first
         answer = deed(session)
         if key:
-            session.add(Deed(key=key, actor=actor.name, request=asked, answer=answer, at=now))
+            row = {"key": key, "actor": actor.name, "request": asked, "answer": answer, "at": now}
+            asking.execute(_REMEMBER, row)
     return answer
 
 

@@ -18,6 +18,9 @@ from pipeline.state.tables.operation import Meta
 from pipeline.state.tables.tickets import Outbox, Ticket, TicketHistory
 
 MIRRORS: Final = "mirrors"
+_PLACE: Final = sa.select(sa.func.max(TicketHistory.place)).where(
+    TicketHistory.ticket == sa.bindparam("ticket")
+)
 
 
 def record(
@@ -35,20 +38,14 @@ def record(
 ) -> None:
     """Append to the history, and (unless told not to) to the outbox of every mirror but `origin`. `first`: the
     ticket has just been made."""
-    last = 0
-    if not first:
-        session.flush()
-        places = sa.select(sa.func.max(TicketHistory.place))
-        last = session.scalar(places.where(TicketHistory.ticket == ticket.id)) or 0
-    place = last + 1
+    place = 1 if first else _last_place(session, ticket) + 1
     session.add(
         TicketHistory(
             ticket=ticket.id, place=place, what=what, by=by, at=at, text=text, detail=detail or {},
         )
     )  # fmt: skip
     ticket.changed = at
-    mirrors = session.get(Meta, MIRRORS) if tell else None
-    known = mirrors.value if mirrors else {}
+    known = _mirrors(session) if tell else {}
     for mirror in known.get("drills" if ticket.drill else "names", ()):
         if mirror == origin:
             continue
@@ -59,6 +56,28 @@ def record(
                 body=body | {"at": to_iso(at)}, made=at, due=at,
             )
         )  # fmt: skip
+
+
+def _mirrors(session: Session) -> dict[str, list[str]]:
+    """Read once in a transaction: nobody else writes meanwhile."""
+    if MIRRORS not in session.info:
+        with session.no_autoflush:
+            row = session.get(Meta, MIRRORS)
+        session.info[MIRRORS] = row.value if row else {}
+    known: dict[str, list[str]] = session.info[MIRRORS]
+    return known
+
+
+def _last_place(session: Session, ticket: Ticket) -> int:
+    """Of the lines that stand, and of those that this transaction has still to write: it writes once, at its end."""
+    new = [
+        one.place
+        for one in session.new
+        if isinstance(one, TicketHistory) and one.ticket == ticket.id
+    ]
+    if new:
+        return max(new)
+    return session.connection().execute(_PLACE, {"ticket": ticket.id}).scalar() or 0
 
 
 def snapshot(ticket: Ticket) -> dict[str, Any]:

@@ -14,11 +14,11 @@ import argparse
 import os
 import random
 import re
+import selectors
 import signal
 import socket
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +27,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psutil
 import sqlalchemy as sa
 import uvicorn
 
@@ -47,6 +48,7 @@ from pipeline.state.tables.operation import Counter as CounterRow
 from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import Ticket, sought_text
 from pipeline.tickets.attachments import Shelf
+from pipeline.tickets.clocks import follow
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.grouping import tickets_once
 from pipeline.tickets.life import claim
@@ -139,13 +141,7 @@ def pages(state: State, store: FakeStore, rounds: int) -> None:
 
 def claims(state: State) -> None:
     """Fifty tickets, four people at each."""
-    with state.read() as session:
-        free = session.scalars(
-            sa.select(Ticket.number)
-            .where(Ticket.owner == "")
-            .order_by(Ticket.number.desc())
-            .limit(50)
-        ).all()
+    free = free_tickets(state)
     names = ("an", "binh", "chi", "dung")
     jobs = [(name, number) for number in free for name in names]
     won: list[int] = []
@@ -171,12 +167,6 @@ def claims(state: State) -> None:
 def http_claims(state: State, at_once: int) -> None:
     """The same sent to a console in a process of its own: four people, each with a token, so many at once."""
     with state.begin() as session:
-        free = session.scalars(
-            sa.select(Ticket.number)
-            .where(Ticket.owner == "")
-            .order_by(Ticket.number.desc())
-            .limit(50)
-        ).all()
         known = set(session.scalars(sa.select(Person.id)))
         names = [f"bench-{n}" for n in range(4)]
         session.add_all(
@@ -184,55 +174,94 @@ def http_claims(state: State, at_once: int) -> None:
             for name in names
             if name not in known
         )
+    free = free_tickets(state)
     keys = [issue(state, name) for name in names]
-    with served(state) as address:
-        ready = threading.Barrier(at_once)
-        jobs = iter([(token, number) for number in free for token in keys])
-        lock, times, codes = threading.Lock(), list[float](), Counter[tuple[int, int]]()
-
-        def work() -> None:
-            with socket.create_connection(address, timeout=60) as line:
-                ask(line, "GET", "/me", keys[0])
-                ready.wait()
-                while True:
-                    with lock:
-                        job = next(jobs, None)
-                    if job is None:
-                        return
-                    token, number = job
-                    more = f'If-Match: "1"\r\nIdempotency-Key: b{number}\r\n'
-                    begun = time.perf_counter()
-                    code = ask(line, "POST", f"/tickets/{number}/claim", token, more)
-                    took = 1_000 * (time.perf_counter() - begun)
-                    with lock:
-                        times.append(took)
-                        codes[number, code] += 1
-
-        threads = [threading.Thread(target=work) for _ in range(at_once)]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
+    jobs = [(token, number) for number in free for token in keys]
+    with served(state) as (address, console):
+        answered(address, [request("GET", "/me", keys[0])], 1)
+        before = processor_of(console)
+        found = answered(
+            address,
+            [
+                request(
+                    "POST", f"/tickets/{number}/claim", token,
+                    f'If-Match: "1"\r\nIdempotency-Key: b{number}\r\n',
+                )
+                for token, number in jobs
+            ],
+            at_once,
+        )  # fmt: skip
+        spent = processor_of(console) - before
+    codes = Counter((job[1], code) for job, (code, _) in zip(jobs, found, strict=True))
     assert codes == Counter({(n, s): c for n in free for s, c in ((200, 1), (412, 3))}), codes
-    told(f"200 HTTP claims on 50 tickets, {at_once} at once", times)
+    times = [took for _, took in found]
+    told(f"200 HTTP claims on 50 tickets, {at_once} at once", times, spent / len(jobs))
 
 
-def ask(line: socket.socket, method: str, path: str, token: str, more: str = "") -> int:
-    """One request over a connection that stays, without a library: two hundred clients of this process would
-    else spend more than the server, and wait for each other. Out: the answer's code."""
-    line.sendall(
+def free_tickets(state: State) -> list[int]:
+    """Fifty that nobody has, with the clocks that a ticket has from its opening."""
+    with state.begin() as session:
+        free = session.scalars(
+            sa.select(Ticket).where(Ticket.owner == "").order_by(Ticket.number.desc()).limit(50)
+        ).all()
+        for ticket in free:
+            follow(session, ticket, now=NOW)
+        return [ticket.number for ticket in free]
+
+
+def answered(
+    address: tuple[str, int], requests: list[bytes], at_once: int
+) -> list[tuple[int, float]]:
+    """Send them over so many connections that stay, in one thread: clients of one process each would spend more than
+    the server. Out: each one's code, and the milliseconds from its sending to its last byte."""
+    found = [(0, 0.0)] * len(requests)
+    left = iter(range(len(requests)))
+    with selectors.DefaultSelector() as waiting:
+        lines = [socket.create_connection(address, timeout=60) for _ in range(at_once)]
+
+        def send(line: socket.socket) -> None:
+            which = next(left, None)
+            if which is None:
+                waiting.unregister(line)
+                line.close()
+            else:
+                waiting.modify(
+                    line, selectors.EVENT_READ, (which, time.perf_counter(), bytearray())
+                )
+                line.sendall(requests[which])
+
+        for line in lines:
+            waiting.register(line, selectors.EVENT_READ)
+        for line in lines:
+            send(line)
+        while waiting.get_map():
+            for key, _ in waiting.select():
+                which, begun, got = key.data
+                line = key.fileobj
+                assert isinstance(line, socket.socket)
+                part = line.recv(65_536)
+                assert part, "the console hung up"
+                got += part
+                head, ended, body = bytes(got).partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)content-length: (\d+)", head) if ended else None
+                if length and len(body) >= int(length[1]):
+                    took = 1_000 * (time.perf_counter() - begun)
+                    found[which] = (int(head.split(None, 2)[1]), took)
+                    send(line)
+    return found
+
+
+def request(method: str, path: str, token: str, more: str = "") -> bytes:
+    return (
         f"{method} /api/v1{path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {token}\r\n{more}"
-        "Content-Length: 0\r\n\r\n".encode()
-    )
-    got = b""
-    while True:
-        head, ended, body = got.partition(b"\r\n\r\n")
-        length = re.search(rb"(?i)content-length: (\d+)", head) if ended else None
-        if length and len(body) >= int(length[1]):
-            return int(head.split(None, 2)[1])
-        part = line.recv(65_536)
-        assert part, "the console hung up"
-        got += part
+        "Content-Length: 0\r\n\r\n"
+    ).encode()
+
+
+def processor_of(process: int) -> float:
+    """Seconds that a process has spent."""
+    times = psutil.Process(process).cpu_times()
+    return float(times.user + times.system)
 
 
 def issue(state: State, person: str) -> str:
@@ -244,8 +273,8 @@ def issue(state: State, person: str) -> str:
 
 
 @contextmanager
-def served(state: State) -> Iterator[tuple[str, int]]:
-    """The console on a free port, in a child of this process."""
+def served(state: State) -> Iterator[tuple[tuple[str, int], int]]:
+    """The console on a free port, in a child of this process: where it listens, and the child."""
     url = state.engine.url.render_as_string(hide_password=False)
     state.engine.dispose()  # no connection of ours goes with the child
     with socket.socket() as listener:
@@ -261,7 +290,7 @@ def served(state: State) -> Iterator[tuple[str, int]]:
             uvicorn.Server(config).run(sockets=[listener])
             os._exit(0)
         try:
-            yield listener.getsockname()
+            yield listener.getsockname(), child
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)

@@ -142,3 +142,60 @@ def test_a_text_with_a_nul_is_kept_readable_not_refused(postgres_database: str) 
     raise_alarm(state, "key", "a\0b", now=EPOCH)
     assert [alarm.message for alarm in open_alarms(state)] == ["a\N{REPLACEMENT CHARACTER}b"]
     state.close()
+
+
+def test_pieces_done_together_are_committed_once_and_each_is_undone_alone(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.state.state.SHARED_SECONDS", 600.0)
+
+    def put(name: str, *, broken: bool = False) -> str:
+        with state.begin() as session:
+            session.add(Meta(name=name, value={}))
+            session.flush()
+            if broken:
+                raise ValueError(name)
+            return name
+
+    commits: list[str] = []
+    sa.event.listen(state.engine, "commit", lambda _: commits.append("one"))
+    first, twice, broken, last = state.together(
+        [
+            lambda: put("a"), lambda: put("a"),
+            lambda: put("b", broken=True), lambda: put("c"),
+        ]
+    )  # fmt: skip
+    assert (first, last) == ("a", "c")
+    assert isinstance(twice, sa.exc.IntegrityError)
+    assert repr(broken) == "ValueError('b')"
+    assert commits == ["one"]
+    with state.read() as session:
+        assert session.scalars(sa.select(Meta.name).order_by(Meta.name)).all() == ["a", "c"]
+    with state.begin() as session:  # afterwards a transaction is one of its own again
+        session.add(Meta(name="d", value={}))
+    assert commits == ["one"] * 2
+
+
+def test_a_state_that_goes_away_undoes_all_that_was_done_together(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.state.state.SHARED_SECONDS", 600.0)
+
+    def put() -> None:
+        with state.begin() as session:
+            session.add(Meta(name="a", value={}))
+
+    def lost() -> None:
+        raise sa.exc.OperationalError("INSERT", {}, OSError("gone"))
+
+    with pytest.raises(ServiceAwayError):
+        state.together([put, lost])
+    with state.read() as session:
+        assert session.scalars(sa.select(Meta.name)).all() == []
+
+
+def test_what_takes_too_long_together_is_left_to_the_next(
+    state: State, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.state.state.SHARED_SECONDS", 0.0)
+    assert state.together([lambda: 1, lambda: 2]) == [1]

@@ -9,6 +9,7 @@ deed whose words lack what it needs is refused by the deed itself.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -199,9 +200,13 @@ DEEDS: Final[dict[str, tuple[str, type[Words], Deed, str]]] = {
 def _attach(name: str, permission: str, words: type[Words], deed: Deed, summary: str) -> None:
     bare = not any(field.is_required() for field in words.model_fields.values())
 
-    def do(caller: Entered, number: Number, seen: Seen, key: Key, said: Any = None) -> Response:
+    async def do(
+        caller: Entered, number: Number, seen: Seen, key: Key, said: Any = None
+    ) -> Response:
         asked = Request(actor=caller.actor, ticket=str(number), revision=seen, key=key)
-        done = deed(caller, asked, words() if said is None else said)
+        done = await caller.gate.deeds(
+            partial(deed, caller, asked, words() if said is None else said)
+        )
         tag = {"ETag": f'"{done.revision}"'}
         return Response(msgspec.json.encode(done), media_type="application/json", headers=tag)
 
