@@ -13,6 +13,7 @@ import typer
 
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.errors import DamagedError, FaultsError, RefusedError, ThapCanhError, UsageError
+from pipeline.model.memory import keep_memory
 
 if TYPE_CHECKING:
     from pipeline.model.records import DeadLetter
@@ -101,12 +102,6 @@ def match(
     )
     if book.faults:
         raise RefusedError(f"refused rules:\n{_told(book.faults)}")
-
-
-def keep_memory() -> None:
-    """Arrow's allocator (mimalloc) keeps what one batch freed for the next, a second long: asking the
-    system for it anew cost a tenth of the time. Read when pyarrow is first imported."""
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "1000")
 
 
 def normalise(file: File, product: ProductName, countries: CountriesFile = "") -> None:
@@ -226,7 +221,6 @@ def _product(name: str) -> Product:
 
 def _cache() -> Path:
     """Parsed rules are kept by their content, in the user's cache."""
-    import os
 
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "thapcanh"
 

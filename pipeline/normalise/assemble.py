@@ -114,7 +114,7 @@ class Assembler:
         assumed: list[int] = []
         for name in sorted(self._pieces.keys() | self._constants.keys()):
             pieces = self._pieces.get(name, [])
-            pieces += self._constant_pieces(name)
+            pieces += self._constant_pieces(name, count)
             if pieces:
                 made[name] = _merge(pieces, count)
                 assumed += self._assumed(pieces, made[name]) if name == TIME else []
@@ -161,7 +161,7 @@ class Assembler:
                 continue
             self._pieces.setdefault(name, []).append(_Piece(array, rows, made.assumed))
 
-    def _constant_pieces(self, name: str) -> list[_Piece]:
+    def _constant_pieces(self, name: str, count: int) -> list[_Piece]:
         from pipeline.normalise.arrow import pa
 
         found = self._constants.get(name)
@@ -175,9 +175,10 @@ class Assembler:
             if made not in values:
                 values.append(made)
             codes.append(np.full(len(rows), values.index(made), np.int32))
-        array = pa.array(values, arrow_type(known.kind, many=known.many)).take(
-            pa.array(np.concatenate(codes))
-        )
+        distinct = pa.array(values, arrow_type(known.kind, many=known.many))
+        if len(values) == 1 and sum(map(len, codes)) == count:  # the same in every row
+            return [_Piece(pa.repeat(distinct[0], count), np.arange(count, dtype=np.int32))]
+        array = distinct.take(pa.array(np.concatenate(codes)))
         return [_Piece(array, np.concatenate([rows for _, rows in found]))]
 
     @staticmethod

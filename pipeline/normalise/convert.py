@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -25,6 +26,8 @@ from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.raw import list_array, text_array
 from pipeline.normalise.types import Array, DataType
 
+_NOTHING: Final = frozenset[str]()
+
 
 @dataclass(slots=True)
 class Column:
@@ -35,42 +38,27 @@ class Column:
     values: Any
     received: Callable[[], Sequence[int]]
     zone: str = ""
-    empty: frozenset[str] = frozenset()
+    empty: frozenset[str] = _NOTHING
     separator: str | None = None
     _texts: dict[frozenset[str], Array] = field(default_factory=dict)
 
     @property
     def text(self) -> Array:
         """As text, with null for what stands for nothing; worked out once for all who ask."""
-        known = self._texts.get(self.empty)
-        if known is None:
-            known = self._texts[self.empty] = self._made()
-        return known
+        texts = self._texts
+        if self.empty not in texts:
+            if _NOTHING not in texts:
+                texts[_NOTHING] = self._whole()
+            texts[self.empty] = without(texts[_NOTHING], self.empty)
+        return texts[self.empty]
 
-    def _made(self) -> Array:
-        from pipeline.normalise.arrow import pa, pc
-
-        if not self.empty:
-            if self.separator is not None:
-                join = self.separator.join
-                self.values = [
-                    None if None in parts else join(map(str, parts)) for parts in self.values
-                ]
-                self.separator = None
+    def _whole(self) -> Array:
+        if self.separator is None:
             return text_array(self.values)
-        array = replace(self, empty=frozenset()).text
-        sizes = np.diff(
-            np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
+        join = self.separator.join
+        return text_array(
+            [None if None in parts else join(map(str, parts)) for parts in self.values]
         )
-        short = np.flatnonzero(sizes <= max(len(text.encode()) for text in self.empty))
-        if not len(short):
-            return array
-        hit = pc.is_in(array.take(pa.array(short)), pa.array(sorted(self.empty), pa.string()))
-        if not hit.true_count:
-            return array
-        hollow = np.zeros(len(array), bool)
-        hollow[short[np.asarray(hit)]] = True
-        return pc.if_else(pa.array(hollow), pa.scalar(None, pa.string()), array)
 
     def without(self, empty: frozenset[str]) -> Column:
         """The same values, other texts standing for nothing."""
@@ -95,6 +83,34 @@ class Converted:
 
 
 Converter = Callable[[Column], Converted]
+
+
+@cache
+def _hollow(empty: frozenset[str]) -> tuple[int, Array]:
+    """Texts that stand for nothing: the bytes of the longest, and all of them."""
+    from pipeline.normalise.arrow import pa
+
+    return max(len(text.encode()) for text in empty), pa.array(sorted(empty), pa.string())
+
+
+def without(array: Array, empty: frozenset[str]) -> Array:
+    """Null where one of the texts stands. They are short, and most columns hold nothing as short."""
+    from pipeline.normalise.arrow import pa, pc
+
+    if not empty or not len(array):
+        return array
+    longest, texts = _hollow(empty)
+    ends = np.frombuffer(array.buffers()[1], np.int32)[array.offset :][: len(array) + 1]
+    short = np.flatnonzero(ends[1:] - ends[:-1] <= longest)
+    if not len(short):
+        return array
+    hit = pc.is_in(array.take(pa.array(short)), texts)
+    if not hit.true_count:
+        return array
+    hollow = np.zeros(len(array), bool)
+    hollow[short[np.asarray(hit)]] = True
+    return pc.if_else(pa.array(hollow), pa.scalar(None, pa.string()), array)
+
 
 _FINE: Final = r"(\.[0-9]{6})[0-9]+"
 _V4: Final = r"^((25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])(\.|$)){4}$"

@@ -17,6 +17,7 @@ from collectors.spool import remove_finished, segments
 from collectors.spool.reader import SpoolReader
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
+from pipeline.model.memory import keep_memory
 from pipeline.normalise.additions import own_products, products_of
 from pipeline.normalise.geo import countries_for
 from pipeline.normalise.guard import Guard
@@ -51,6 +52,7 @@ class Settling:
     """Readers, guard and products of one process."""
 
     def __init__(self, here: Installation, heart: Heart) -> None:
+        keep_memory()
         self._here, self._heart = here, heart
         self._products: dict[str, Product] = {}
         self._guard = Guard(here.settings.run, beat=heart.beat)

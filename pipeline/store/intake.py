@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import sqlalchemy as sa
 
@@ -123,7 +123,7 @@ def _normalised(
     node: str,
     records: Sequence[RawRecord],
     products: Mapping[str, Product],
-    sources: Mapping[str, Source],
+    sources: Mapping[str, _Way],
     guard: Guard,
     key: bytes,
     now: datetime,
@@ -158,12 +158,21 @@ def _normalised(
 _UNREGISTERED: Final = "the source is not in the register"
 
 
-def _sources(state: State, records: Sequence[RawRecord]) -> dict[str, Source]:
+class _Way(NamedTuple):
+    """What the register says of how a source is read."""
+
+    agency: str
+    product: str
+    timezone: str
+    encoding: str
+
+
+def _sources(state: State, records: Sequence[RawRecord]) -> dict[str, _Way]:
     names = sorted({record.source for record in records})
+    wanted = (Source.id, Source.agency, Source.product, Source.timezone, Source.encoding)
     with state.read() as session:
-        return {
-            row.id: row for row in session.scalars(sa.select(Source).where(Source.id.in_(names)))
-        }
+        rows = session.execute(sa.select(*wanted).where(Source.id.in_(names)))
+        return {name: _Way(*way) for name, *way in rows}
 
 
 def _refused(record: RawRecord, agency: str, cause: str, said: str) -> DeadLetter:
@@ -172,7 +181,7 @@ def _refused(record: RawRecord, agency: str, cause: str, said: str) -> DeadLette
     )
 
 
-def _given_up(node: str, record: RawRecord, deaths: int, sources: Mapping[str, Source]) -> Commit:
+def _given_up(node: str, record: RawRecord, deaths: int, sources: Mapping[str, _Way]) -> Commit:
     source = sources.get(record.source)
     said = f"{deaths} processes died while they stored it"
     letter = _refused(record, source.agency if source else "", "poison", said)

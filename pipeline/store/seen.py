@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
@@ -30,38 +30,39 @@ def note_seen(state: State, tables: Iterable[pa.Table]) -> None:
         return
     try:
         with state.begin() as session:
-            known = {
-                row.source: row
-                for row in session.scalars(
-                    sa.select(SourceSeen).where(
-                        SourceSeen.node == NODE, SourceSeen.source.in_(sorted(newest))
-                    )
-                )
-            }
-            for source, (happened, received) in newest.items():
-                row = known.get(source)
-                if row is None:
-                    row = SourceSeen(source=source, node=NODE, counters={})
-                    session.add(row)
-                row.last_event = max(happened, row.last_event or happened)
-                row.last_received = max(received, row.last_received or received)
+            columns = (
+                SourceSeen.source, SourceSeen.id, SourceSeen.last_event, SourceSeen.last_received,
+            )  # fmt: skip
+            chosen = sa.select(*columns).where(
+                SourceSeen.node == NODE, SourceSeen.source.in_(sorted(newest))
+            )
+            moved: list[dict[str, Any]] = []
+            for source, number, event, record in session.execute(chosen):
+                happened, received = newest.pop(source)
+                moved.append(
+                    {"id": number, "last_event": max(happened, event or happened),
+                     "last_received": max(received, record or received)}
+                )  # fmt: skip
+            if moved:
+                session.execute(sa.update(SourceSeen), moved)
+            session.add_all(
+                SourceSeen(source=source, node=NODE, counters={}, last_event=happened, last_received=received)
+                for source, (happened, received) in newest.items()
+            )  # fmt: skip
     except IntegrityError:
         return  # another normaliser wrote the first row; the next commit updates it
 
 
 def _newest(tables: Iterable[pa.Table]) -> dict[str, tuple[datetime, datetime]]:
-    found: dict[str, tuple[datetime, datetime]] = {}
-    for table in tables:
-        grouped = table.group_by(events.SOURCE).aggregate(
-            [(events.TIME, "max"), (events.CREATED, "max")]
-        )
-        for row in grouped.to_pylist():
-            source, times = (
-                row[events.SOURCE],
-                (row[f"{events.TIME}_max"], row[f"{events.CREATED}_max"]),
-            )
-            if source is None or None in times:
-                continue
-            before = found.get(source, times)
-            found[source] = (max(before[0], times[0]), max(before[1], times[1]))
-    return found
+    import pyarrow as pa
+
+    parts = [table.select([events.SOURCE, events.TIME, events.CREATED]) for table in tables]
+    if not parts:
+        return {}
+    latest = [(events.TIME, "max"), (events.CREATED, "max")]
+    grouped = pa.concat_tables(parts).group_by(events.SOURCE).aggregate(latest)
+    return {
+        row[events.SOURCE]: (row[f"{events.TIME}_max"], row[f"{events.CREATED}_max"])
+        for row in grouped.to_pylist()
+        if None not in row.values()
+    }

@@ -35,6 +35,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from collectors.files import read_records  # noqa: E402
 from collectors.spool import Draft, SpoolReader, SpoolWriter  # noqa: E402
 from pipeline.model.clock import CITY_ZONE, to_micros  # noqa: E402
+from pipeline.model.memory import keep_memory  # noqa: E402
 from pipeline.normalise.geo import countries_for  # noqa: E402
 from pipeline.normalise.product import Product, load_products  # noqa: E402
 from pipeline.state.state import State  # noqa: E402
@@ -325,6 +326,7 @@ def main() -> None:
     parser.add_argument("--records", type=int, default=60_000)
     parser.add_argument("--profile", action="store_true")
     given = parser.parse_args()
+    keep_memory()  # as the role does
     import pyarrow as pa
 
     cores = os.sched_getaffinity(0)

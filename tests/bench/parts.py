@@ -21,6 +21,7 @@ from pipeline.detect.compile import Compiled, compile_rules
 from pipeline.detect.rules import Rule, load_rules
 from pipeline.detect.taxonomy import Taxonomy
 from pipeline.model.detections import Window
+from pipeline.model.memory import keep_memory
 from pipeline.model.scope import Scope
 from pipeline.settings.places import config_dir
 from pipeline.state.state import State
@@ -122,7 +123,7 @@ def latency(folder: Path, rules: str, events: int, **_: Any) -> dict[str, Any]:
 
 def ndjson(folder: Path, rules: str, events: int, **_: Any) -> dict[str, Any]:
     """`match` on a file of lines after start-up: everything from the open file to the matches in order."""
-    from pipeline.cli.files import MATCHED, _Batches, keep_memory
+    from pipeline.cli.files import MATCHED, _Batches
     from pipeline.detect.match_file import matches
     from pipeline.normalise.product import load_products
 
