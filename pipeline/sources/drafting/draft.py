@@ -66,7 +66,7 @@ def draft_product(name: str, lines: Sequence[str], *, now: datetime, title: str 
         )
     received = now.replace(microsecond=0)
     shape = infer(given)
-    proposed = propose(shape, to_micros(received))
+    proposed = propose(shape, to_micros(received), name)
     document: dict[str, Any] = {
         "product": name, "title": title or name, "dataset": f"{name}.log", "format": shape.format,
         "empty": ["", "-"], "set": {"event.module": name} | dict(proposed.constants),

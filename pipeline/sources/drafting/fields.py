@@ -4,7 +4,8 @@ In: fields with their texts (`shapes`). Out: a `Proposal` a field, with its reas
 name decides (`config/drafting/synonyms.tsv`: names without case and marks, the whole dotted name before its last part)
 where the values agree: a port is a number, a date can be read. What has no name that we know is told by its values
 where these leave no doubt: a date, hashes, hardware addresses; addresses only in lines without names. Each target is
-given once; everything else stays a leftover under the device's own name.
+given once, and to a second name of the same thing, which keeps its own name beside it; everything else stays a
+leftover under the device's own name.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pipeline.sources.drafting.shapes import Shape
 WHEN: Final = "drafted_when"
 """The raw name that a date and a time in two fields are joined under."""
 _MARKS: Final = re.compile(r"[^a-z0-9]+")
+_PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _WIDEST: Final = 300  # fields that are looked at; further ones are left over
 _MANY: Final = 12  # different words that an enumeration has at the most
 _NUMBERS: Final = frozenset({"long", "duration"})
@@ -58,7 +60,7 @@ class Proposed(msgspec.Struct, frozen=True, kw_only=True):
         return made
 
 
-def propose(shape: Shape, received: int) -> Proposed:
+def propose(shape: Shape, received: int, product: str) -> Proposed:
     """`received`: microseconds UTC, for dates without a year."""
     fields = dict(islice(shape.fields.items(), _WIDEST))
     taken: set[str] = set()
@@ -75,7 +77,9 @@ def propose(shape: Shape, received: int) -> Proposed:
                 found[name] = made
     for name, texts in fields.items():
         if name not in found:
-            found[name] = _by_value(name, texts, taken, received, named=shape.named)
+            found[name] = _again(name, texts, found, received, product) or _by_value(
+                name, texts, taken, received, named=shape.named
+            )
     proposals = tuple(found[name] for name in found)
     return Proposed(proposals=proposals, combine=combine, constants=_constants(proposals))
 
@@ -139,6 +143,20 @@ def _by_name(
             field=name, target=target, entries=tuple(entries), by="name", sample=_sample(texts)
         )
     return None
+
+
+def _again(
+    name: str, texts: Sequence[str], found: Mapping[str, Proposal], received: int, product: str
+) -> Proposal | None:
+    """A second name of what another field is already (`dst` beside `dstip`): where a line has this one alone, its value
+    is not lost; where it has both, the first stands in the column and this one under its own name."""
+    firsts = {one.target for one in found.values() if one.by == "name"}
+    made = _by_name(name, texts, exact=True, taken=set(), received=received)
+    if made is None or made.target not in firsts or made.target == "@timestamp":
+        return None
+    if not _PLAIN.fullmatch(name):
+        return None
+    return msgspec.structs.replace(made, entries=(made.entries[0], f"{product}.{name}"))
 
 
 def _entry(target: str, how: str, texts: Sequence[str], received: int) -> Any:

@@ -63,6 +63,17 @@ def test_fields_are_proposed_by_name_and_value() -> None:
     assert {name: event.get(name) for name in wanted} == wanted
 
 
+def test_a_second_name_of_the_same_thing_is_not_lost_where_it_stands_alone() -> None:
+    lines = [
+        "srcip=10.1.1.1 dstip=203.0.113.9 dport=443 dst=203.0.113.7 dpt=8443 user=an",
+        "srcip=10.1.1.2 dst=203.0.113.8 dpt=80 user=lan",
+    ]
+    both, alone = (one.expected for one in compiled(draft_product("x1", lines, now=NOW)).samples)
+    names = ("destination.ip", "destination.port", "x1.dst", "x1.dpt")
+    assert [both.get(name) for name in names] == ["203.0.113.9", 443, "203.0.113.7", "8443"]
+    assert [alone.get(name) for name in names] == ["203.0.113.8", 80, "203.0.113.8", "80"]
+
+
 def test_columns_without_names_are_told_by_their_values() -> None:
     lines = [
         "2026-11-24 09:00:00|10.1.1.1|203.0.113.5|x|LOGIN",
