@@ -41,6 +41,16 @@ def status(agency: AgencyFilter = "", home: Home = None, as_json: Json = False) 
     if as_json:
         show_one({"nodes": nodes, "sources": sources, "outages": gaps}, as_json=True)
         return
+    told = [
+        {"node": one["node"], "of": one["source"], "what": what, "count": count}
+        for one in sources
+        for what, count in one["notes"].items()
+    ] + [
+        {"node": node["node"], "of": f"{one['receiver']}, nobody", "what": what, "count": count}
+        for node in nodes
+        for one in node["unattributed"]
+        for what, count in (one["dropped"] | one["notes"]).items()
+    ]
     for one in sources:
         one["dropped"] = ", ".join(f"{count} {why}" for why, count in one["dropped"].items()) or "0"
     show_part("nodes", nodes, ("node", "beat", "stopped", "lag", "spool_bytes", "push_back"))
@@ -50,9 +60,12 @@ def status(agency: AgencyFilter = "", home: Home = None, as_json: Json = False) 
         "received",
         "acknowledged",
         "spooled",
+        "repeated",
         "dropped",
         "connections",
         "bytes",
     )
     show_part("sources", sources, (*columns, "last_received"))
+    if told:
+        show_part("cut, refused or pushed back", told, ("node", "of", "what", "count"))
     show_part("outages", gaps, ("source", "begun", "ended", "cause", "lost", "node"))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from pipeline.model.errors import UsageError
 from pipeline.serve.metrics import CONTENT_TYPE
 from pipeline.serve.pulse import RoleHealth
 
@@ -23,7 +24,7 @@ def health_endpoint(
     troubles: Callable[[], list[RoleHealth]],
     metrics: Callable[[], str] | None = None,
 ) -> Iterator[int]:
-    """Serve until left; yields the port (a free one when 0 is asked for)."""
+    """Serve until left; yields the port (a free one when 0 is asked for). Raises UsageError when it cannot be bound."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -48,7 +49,13 @@ def health_endpoint(
         def log_message(self, *_: object) -> None:
             """Probes are many and say nothing."""
 
-    server = ThreadingHTTPServer((address, port), Handler)
+    try:
+        server = ThreadingHTTPServer((address, port), Handler)
+    except OSError as error:
+        raise UsageError(
+            "the port of /health and /metrics cannot be listened on", where="serve.health_port",
+            got=f"{address}:{port}: {error.strerror}", remedy="Change the setting, or stop what uses it (ss -lntp)",
+        ) from error  # fmt: skip
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, name="health", daemon=True)
     thread.start()

@@ -124,6 +124,15 @@ def _collecting(state: State, now: datetime) -> Iterator[str]:
             for reason, count in entry["dropped"].items()
         ],
     )  # fmt: skip
+    yield from _metric(
+        "receiver_notes_total", "Refused, closed or cut, of no source that could be told, by what it was.",
+        [
+            ({"node": one.node, "receiver": entry["receiver"], "what": what}, count)
+            for one in nodes
+            for entry in one.unattributed
+            for what, count in entry.get("notes", {}).items()
+        ],
+    )  # fmt: skip
     of = [({"agency": one.agency, "source": one.source, "node": one.node}, one) for one in counts]
     for name in ("received", "acknowledged", "spooled", "repeated", "bytes"):
         yield from _metric(
@@ -132,6 +141,10 @@ def _collecting(state: State, now: datetime) -> Iterator[str]:
     yield from _metric(
         "source_dropped_total", "Records that are not stored, by reason.",
         [({**lb, "reason": why}, n) for lb, one in of for why, n in one.dropped.items()],
+    )  # fmt: skip
+    yield from _metric(
+        "source_notes_total", "What was refused, closed, cut or pushed back, by what it was.",
+        [({**lb, "what": what}, n) for lb, one in of for what, n in one.notes.items()],
     )  # fmt: skip
     yield from _metric(
         "source_connections",

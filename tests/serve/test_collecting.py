@@ -45,14 +45,14 @@ def registered(state: State) -> None:
         ):  # fmt: skip
             session.add(Source(id=name, agency="q1", product="nginx", name=name, created=EPOCH))
             counters = {"received": 9, "spooled": 7, "bytes": 123456789012, "connections": 1}
-            counters |= {"dropped.spool_full": 2, f"delivery.{way}": 9}
+            counters |= {"dropped.spool_full": 2, "notes.cut": 3, f"delivery.{way}": 9}
             session.add(SourceSeen(source=name, node="n", last_received=seen, counters=counters))
         session.add(
             Pulse(
                 role="collect", node="n", pid=1, started=BEAT, beat=BEAT, progress=BEAT,
                 detail={
                     "last": 30, "spool_bytes": 4096, "push_back": "",
-                    "unattributed": [{"receiver": "udp", "dropped": {"kernel": 5}}],
+                    "unattributed": [{"receiver": "udp", "dropped": {"kernel": 5}, "notes": {"slow_head": 4}}],
                 },
             )
         )  # fmt: skip
@@ -97,12 +97,14 @@ def test_counts_of_collecting_are_in_the_metrics_by_agency_and_source(state: Sta
         'thapcanh_spool_bytes{node="n"} 4096',
         'thapcanh_push_back{node="n"} 0',
         'thapcanh_receiver_dropped_total{node="n",receiver="udp",reason="kernel"} 5',
+        'thapcanh_receiver_notes_total{node="n",receiver="udp",what="slow_head"} 4',
         f"thapcanh_source_received_total{{{labels}}} 9",
         f"thapcanh_source_acknowledged_total{{{labels}}} 0",
         f"thapcanh_source_spooled_total{{{labels}}} 7",
         f"thapcanh_source_repeated_total{{{labels}}} 0",
         f"thapcanh_source_bytes_total{{{labels}}} 123456789012",
         f'thapcanh_source_dropped_total{{{labels},reason="spool_full"}} 2',
+        f'thapcanh_source_notes_total{{{labels},what="cut"}} 3',
         f"thapcanh_source_connections{{{labels}}} 1",
         f"thapcanh_source_silent_seconds{{{labels}}} 40",
     ]

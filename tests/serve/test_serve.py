@@ -18,6 +18,7 @@ from support.cli_words import EVENT, RULE
 from support.serving import free_port, until
 
 from pipeline.model.clock import utc_now
+from pipeline.model.errors import UsageError
 from pipeline.serve.health import health_endpoint
 from pipeline.serve.installation import open_home
 from pipeline.serve.pulse import RoleHealth, read_pulses
@@ -139,6 +140,19 @@ def test_the_health_endpoint_answers_503_and_names_the_role_and_the_reason() -> 
         answer = requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
     trouble = {"role": "detect", "node": "", "reason": stuck.reason}
     assert (answer.status_code, answer.json()) == (503, {"status": "stuck", "troubles": [trouble]})
+
+
+def test_a_health_port_that_is_in_use_is_named_with_its_setting() -> None:
+    with (
+        health_endpoint("127.0.0.1", 0, list) as port,
+        pytest.raises(UsageError) as told,
+        health_endpoint("127.0.0.1", port, list),
+    ):
+        pass
+    assert (told.value.where, told.value.got.split(": ")[0]) == (
+        "serve.health_port",
+        f"127.0.0.1:{port}",
+    )
 
 
 def test_a_second_supervisor_of_one_home_is_refused(server: Server) -> None:
