@@ -16,7 +16,18 @@ from starlette.middleware import Middleware
 
 from pipeline.api import PREFIX, problems
 from pipeline.api.door import Fence, Gate, Printer
-from pipeline.api.routes import deeds, desk, detection, files, keys, register, stream, tickets
+from pipeline.api.routes import (
+    deeds,
+    desk,
+    detection,
+    files,
+    keys,
+    learning,
+    register,
+    stream,
+    tickets,
+    watching,
+)
 from pipeline.model.clock import utc_now
 from pipeline.state.state import State
 from pipeline.store.base import SearchableStore as Store
@@ -61,6 +72,8 @@ def create_api(
         desk,
         tickets,
         detection,
+        learning,
+        watching,
         register,
         keys,
     ):  # literal paths before {number}

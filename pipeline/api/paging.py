@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Query
 from pydantic import BaseModel, ConfigDict
 
 from pipeline.model.errors import UsageError
+
+T = TypeVar("T")
 
 
 class Asked(BaseModel):
@@ -51,3 +54,21 @@ def place_in(text: str) -> int:
     if not key.isascii() or not key.isdigit() or not 0 < len(key) < 10 or int(key) < 1:
         raise UsageError("this is no cursor of a page", remedy="begin at the first page")
     return int(key)
+
+
+def page_of(
+    lines: Sequence[T], asked: Asked, key: Callable[[T], str], *, begun: bool = False
+) -> dict[str, Any]:
+    """`items` and `next` of a list; `begun`: the lines begin behind the cursor already, and one more than the page
+    shows that it goes on."""
+    last = read_cursor(asked.cursor)
+    if last is not None and not begun:
+        places = [key(one) for one in lines]
+        if last not in places:
+            raise UsageError("this is no cursor of a page", remedy="begin at the first page")
+        lines = lines[places.index(last) + 1 :]
+    shown = lines[: asked.limit]
+    return {
+        "items": shown,
+        "next": write_cursor(key(shown[-1])) if len(lines) > len(shown) else None,
+    }

@@ -120,11 +120,14 @@ def list_jobs(
     kinds: Collection[str] = DETECTION,
     subject: str = "",
     limit: int = 50,
+    before: str = "",
     now: datetime,
 ) -> list[Job]:
-    """The newest first, within what the reader may see."""
+    """The newest first (`before` a job: those older than it), within what the reader may see."""
     require(actor, "rule.read", None)
     query = sa.select(JobRow).where(JobRow.kind.in_(kinds)).order_by(JobRow.id.desc()).limit(limit)
+    if before:
+        query = query.where(JobRow.id < before)
     if subject:
         query = query.where(JobRow.subject == subject)
     if not _sees_all(actor):

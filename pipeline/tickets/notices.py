@@ -34,7 +34,7 @@ from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import SYSTEM, Actor
 from pipeline.state.state import State
-from pipeline.state.tables.access import Person
+from pipeline.state.tables.access import Person, Token
 from pipeline.state.tables.desk import Notice, NoticeWish
 from pipeline.state.tables.operation import Counter
 from pipeline.state.tables.tickets import Ticket, TicketHistory
@@ -236,29 +236,42 @@ def go_off_duty(session: Session, actor: Actor) -> None:
         row.on_duty = False
 
 
-def notices_of(state: State, actor: Actor, *, limit: int = 100) -> list[NoticeView]:
-    """The actor's own, the newest first."""
+def notices_of(
+    state: State, actor: Actor, *, limit: int = 100, before: int | None = None
+) -> list[NoticeView]:
+    """The actor's own, the newest first; `before` one: those older than it."""
+    query = (
+        sa.select(Notice, Ticket)
+        .join(Ticket, Ticket.id == Notice.ticket)
+        .where(Notice.person == _whose(actor), Notice.page.is_(True))
+        .order_by(Notice.id.desc())
+        .limit(limit)
+    )
+    if actor.scope.agencies is not None:
+        query = query.where(Ticket.agency.in_(sorted(actor.scope.agencies)))
+    if before is not None:
+        query = query.where(Notice.id < before)
     with state.read() as session:
-        rows = session.execute(
-            sa.select(Notice, Ticket)
-            .join(Ticket, Ticket.id == Notice.ticket)
-            .where(Notice.person == actor.id, Notice.page.is_(True))
-            .order_by(Notice.id.desc())
-            .limit(limit)
-        )
+        rows = session.execute(query)
         return [
             NoticeView(
                 n.id, n.kind, t.number, t.title, t.severity, t.drill, dict(n.detail), n.at, n.seen
             )
             for n, t in rows
-            if actor.scope.allows(t.agency)
         ]
+
+
+def _whose(actor: Actor) -> sa.ColumnElement[str]:
+    """A person's, or those of the person that a token acts for."""
+    if actor.kind == "token":
+        return sa.select(Token.person).where(Token.id == actor.id).scalar_subquery()
+    return sa.literal(actor.id)
 
 
 def unseen(state: State, actor: Actor) -> int:
     with state.read() as session:
         query = sa.select(sa.func.count()).where(
-            Notice.person == actor.id, Notice.seen.is_(None), Notice.page.is_(True)
+            Notice.person == _whose(actor), Notice.seen.is_(None), Notice.page.is_(True)
         )
         return session.scalar(query) or 0
 
@@ -268,7 +281,7 @@ def mark_seen(state: State, actor: Actor, *, upto: int, now: datetime) -> None:
     with state.begin() as session:
         session.execute(
             sa.update(Notice)
-            .where(Notice.person == actor.id, Notice.seen.is_(None), Notice.id <= upto)
+            .where(Notice.person == _whose(actor), Notice.seen.is_(None), Notice.id <= upto)
             .values(seen=now)
         )
 

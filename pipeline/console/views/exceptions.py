@@ -7,9 +7,8 @@ hidden, and only from there it is proposed; another analyst approves it, with th
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from starlette.responses import Response
 
 from pipeline.access.agencies import agencies, unknown
@@ -18,12 +17,12 @@ from pipeline.console.forms import attempt
 from pipeline.console.views.backtests import SPANS, plot_of, span_days
 from pipeline.console.views.tickets import workers
 from pipeline.console.visit import Visit
-from pipeline.detect import exceptions, jobs
-from pipeline.detect.exception_text import read_filter, write_filter
+from pipeline.detect import draft_jobs, exceptions, jobs
+from pipeline.detect.exception_text import write_filter
 from pipeline.detect.reads import rules
 from pipeline.detect.reads.drafting import Candidate, draft_of, single_event_rule
 from pipeline.model.clock import CITY_ZONE
-from pipeline.model.errors import ConflictError, NotFoundError, ThapCanhError, UsageError
+from pipeline.model.errors import NotFoundError, ThapCanhError, UsageError
 
 STANDINGS: Final = ("in force", "proposed", "expired", "ended")
 BLANKS: Final = 2
@@ -131,12 +130,8 @@ def draft(visit: Visit) -> Response:
             reason=typed["reason"].strip()[:4_000], expires=_end_of(typed["expires"]),
             agencies=(typed["agency"],) if typed["agency"] else (),
         )  # fmt: skip
-        exceptions.check(visit.state, visit.actor, wanted, now=visit.now)
-        asked: dict[str, Any] = {"days": span_days(visit), "proposal": msgspec.to_builtins(wanted)}
-        subject = read_filter(wanted.text).rule.id
-        job = jobs.ask(
-            visit.state, visit.actor, "backtest_exception", subject, asked, now=visit.now
-        )
+        days = span_days(visit)
+        job = draft_jobs.ask_draft(visit.state, visit.actor, wanted, days=days, now=visit.now)
         return f"/jobs/{job}"
 
     try:
@@ -180,17 +175,8 @@ def _end_of(text: str) -> datetime:
 
 def propose(visit: Visit) -> Response:
     """Save what a finished backtest has shown, with its result."""
-    job = jobs.find_job(visit.state, visit.actor, visit.field("job")[:32], now=visit.now)
-    given = job.asked.get("proposal")
-    if given is None or job.status != "done" or job.by != visit.actor.name:
-        raise ConflictError("only one's own draft whose backtest is done is proposed")
-    wanted = msgspec.convert(given, exceptions.Proposal)
-    exception = job.subject
-    try:
-        exceptions.propose(visit.state, visit.actor, wanted, now=visit.now)
-        exceptions.keep_backtest(visit.state, visit.actor, exception, job.result)
-    except ConflictError:  # the form was sent twice: it is there
-        exceptions.find_exception(visit.state, visit.actor, exception)
+    job = visit.field("job")[:32]
+    exception = draft_jobs.save_draft(visit.state, visit.actor, job, now=visit.now)
     return visit.go(f"/exceptions/{exception}?notice=proposed")
 
 
