@@ -11,8 +11,8 @@ path and query together. Directives alone are dropped.
 The header may have come in another batch, and a result never depends on what came before: a record without one is
 told by its values. IIS writes the fields that were chosen in an order of its own that cannot be changed (`ORDER`);
 method, path, port, addresses and the numbers at the end show which of them are there. What follows them is kept as
-``column.<number>``. A line in another order, without its header, is a failure: who reads a file from its beginning
-gives such a line its header (`Carried`).
+``column.<number>``. A line in another order, without its header, is a failure, unless its source has declared the order
+(`usual`): who reads a file from its beginning gives such a line its header (`Carried`).
 """
 
 from __future__ import annotations
@@ -156,9 +156,11 @@ def _url(fields: dict[str, str]) -> str:
     return path if query in {"-", ""} else f"{path}?{query}"
 
 
-def _record(header: str, line: str) -> dict[str, str] | str:
+def _record(header: str, line: str, usual: str = "") -> dict[str, str] | str:
     """The fields, or why there are none."""
     values = line.split("\t" if "\t" in line else " ")
+    if not header and usual and len(_named(usual)) == len(values):
+        header = usual
     names = _named(header) if header else told_by_values(values)
     if names is None:
         return "W3C fields in an order that is not IIS's, without a #Fields line"
@@ -176,8 +178,8 @@ def _record(header: str, line: str) -> dict[str, str] | str:
     return fields
 
 
-def w3c() -> Format:
-    """A format of W3C extended lines."""
+def w3c(usual: str = "") -> Format:
+    """A format of W3C extended lines. `usual` are the names of a record's fields that carries no header of its own."""
 
     def parse(lines: Sequence[str | None]) -> Parsed:
         parsed, grouper = Parsed(), Grouper()
@@ -193,7 +195,7 @@ def w3c() -> Format:
                 for directive in directives:
                     if directive.startswith("#Fields:"):
                         header = directive[8:].strip()
-            found = _record(header, line.rstrip("\r\n"))
+            found = _record(header, line.rstrip("\r\n"), usual)
             if isinstance(found, str):
                 parsed.failures[row] = found
             else:

@@ -43,6 +43,9 @@ def source_onboard(
     name: Annotated[str, typer.Option(help="What people call it.")] = "",
     encoding: Annotated[str, typer.Option(help="Of its text, UTF-8 if not given.")] = "",
     timezone: Annotated[str, typer.Option(help="IANA zone of times without one.")] = "",
+    layout: Annotated[
+        str, typer.Option(help="The lines' own layout: log_format, LogFormat, a CSV header, #Fields.")
+    ] = "",
     sender: Annotated[str, typer.Option(help="What sends: rsyslog, winlogbeat, fortigate, http …")] = "",
     listener: Annotated[str, typer.Option(help="Which listener it sends to; else the best for the sender.")] = "",
     address: Annotated[
@@ -54,6 +57,7 @@ def source_onboard(
 ) -> None:  # fmt: skip
     """What sample lines are, what they become, which rules they feed, and how to send them; with --publish, do it."""
     from pipeline.normalise.additions import products_of
+    from pipeline.normalise.layout import laid_out
     from pipeline.sources.onboarding.doors import door_of, doors
     from pipeline.sources.onboarding.drafts import Chosen
     from pipeline.sources.onboarding.preview import preview
@@ -72,7 +76,8 @@ def source_onboard(
             raise UsageError("no such product", got=product, remedy="thapcanh product list")
         now = utc_now()
         seen = preview(
-            samples.bodies, products[chosen_product], encoding=encoding, timezone=timezone, received=to_micros(now)
+            samples.bodies, laid_out(products[chosen_product], layout), encoding=encoding, timezone=timezone,
+            received=to_micros(now),
         )  # fmt: skip
         fed = _feeds(here, agency, chosen_product, seen)
         known = doors(here.settings.collect)
@@ -87,7 +92,7 @@ def source_onboard(
             )
         chosen = Chosen(
             product=chosen_product, source=which or f"{agency}-{chosen_product.replace('_', '-')}", name=name,
-            encoding=encoding, timezone=timezone, sender=by.name, door=door.name, address=address,
+            encoding=encoding, timezone=timezone, layout=layout, sender=by.name, door=door.name, address=address,
         )  # fmt: skip
         key = ""
         if publish:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 WhichAgency = Annotated[str, typer.Argument(help="The agency's id.")]
 WhichSource = Annotated[str, typer.Argument(help="The source's id.")]
 _ASSEMBLE = "What of several lines is one record: audit, date, indent, java, bracket, json, priority, re2:PATTERN, lines."
+_LAYOUT = (
+    "Its lines' own layout: log_format or LogFormat, a CSV header, or #Fields; @FILE reads it."
+)
 _SOURCE_COLUMNS = ("id", "health", "last_received", "received", "failures", "name")
 agency = typer.Typer(no_args_is_help=True, help="Departments, wards, communes, city companies.")
 assets = typer.Typer(no_args_is_help=True, help="What agencies own, and how much hangs on it.")
@@ -154,6 +157,7 @@ def source_add(
         list[str] | None, typer.Option(help="LISTENER=NETWORK, e.g. syslog-udp=10.1.2.3/32")
     ] = None,
     assemble: Annotated[str, typer.Option(help=_ASSEMBLE)] = "",
+    layout: Annotated[str, typer.Option(help=_LAYOUT)] = "",
     key: Annotated[bool, typer.Option(help="Make an API key.")] = True,
     home: Home = None,
     as_json: Json = False,
@@ -169,12 +173,24 @@ def source_add(
             raise UsageError("an address is LISTENER=NETWORK", where="--address", got=text)
         pairs.append((listener, network))
     with opened(home, create=True) as here:
+        kinds = {one.name: one.kind for one in here.settings.collect.listeners}
+        register.refuse_unframed(encoding, [kinds.get(name, "") for name, _ in pairs])
         made = register.add_source(
             here.state, OPERATOR, source=which, agency=of, product=product,
-            known_products=products_of(here.state.additions).keys(), name=name, timezone=timezone, encoding=encoding,
-            addresses=pairs, assemble=assemble, with_key=key, now=utc_now(),
+            known_products=products_of(here.state.additions), name=name, timezone=timezone, encoding=encoding,
+            addresses=pairs, assemble=assemble, layout=_read(layout), with_key=key, now=utc_now(),
         )  # fmt: skip
         show_one({"source": made.source, "key": made.key}, as_json=as_json)
+
+
+def _read(layout: str) -> str:
+    """``@FILE``: what stands in the file."""
+    if not layout.startswith("@"):
+        return layout
+    try:
+        return Path(layout[1:]).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError("the file cannot be read", where=layout[1:], got=str(error)) from None
 
 
 @source.command("set")
@@ -187,6 +203,7 @@ def source_set(
     encoding: Annotated[str | None, typer.Option(help="Of its text; '' for UTF-8.")] = None,
     name: Annotated[str | None, typer.Option(help="What people call it.")] = None,
     assemble: Annotated[str | None, typer.Option(help=_ASSEMBLE + " '' for the product's.")] = None,
+    layout: Annotated[str | None, typer.Option(help=_LAYOUT + " '' for none.")] = None,
     state: Annotated[
         str | None, typer.Option(help="draft, published (received), paused or retired")
     ] = None,
@@ -197,12 +214,17 @@ def source_set(
     from pipeline.normalise.additions import products_of
     from pipeline.sources import register
     from pipeline.sources.health import source_line
+    from pipeline.sources.senders import means_of
 
     with opened(home) as here:
         now = utc_now()
+        kinds = {one.name: one.kind for one in here.settings.collect.listeners}
+        heard = means_of(here.state, OPERATOR, which, now=now).addresses
+        register.refuse_unframed(encoding or "", [kinds.get(name, "") for name, _ in heard])
         changed = register.set_source(
-            here.state, OPERATOR, which, known_products=products_of(here.state.additions).keys(), product=product,
-            timezone=timezone, encoding=encoding, name=name, standing=state, assemble=assemble, now=now,
+            here.state, OPERATOR, which, known_products=products_of(here.state.additions), product=product,
+            timezone=timezone, encoding=encoding, name=name, standing=state, assemble=assemble,
+            layout=None if layout is None else _read(layout), now=now,
         )  # fmt: skip
         letters = source_line(here.state, OPERATOR, which, now=now).failures
     news = {field: {"was": old, "is": new} for field, (old, new) in changed.items()}

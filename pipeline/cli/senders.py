@@ -130,7 +130,7 @@ def source_admit(
         if agency:
             made = knocks.admit_as_new(
                 here.state, OPERATOR, knock, source=which, agency=agency, product=product,
-                known_products=products_of(here.state.additions).keys(), name=name, now=utc_now(),
+                known_products=products_of(here.state.additions), name=name, now=utc_now(),
             )  # fmt: skip
         else:
             made = knocks.admit_knock(here.state, OPERATOR, knock, which, now=utc_now())

@@ -44,7 +44,8 @@ OUTCOMES: Final[Mapping[str, str]] = {
 }
 ENCODINGS: Final[Mapping[str, str]] = {
     "": _("UTF-8 (usual)"),
-    "utf-16": "UTF-16",
+    "utf-16-le": _("UTF-16 LE (as Windows writes)"),
+    "utf-16-be": "UTF-16 BE",
     "cp1258": "Windows-1258",
     "tcvn3": "TCVN3 (ABC)",
     "viscii": "VISCII",
@@ -125,6 +126,10 @@ ERRORS: Final = (
     _("no such encoding"),
     _("no such time zone"),
     _("no such agency"),
+    _("text in UTF-16 or UTF-32 cannot be cut into lines over syslog TCP"),
+    _("let the sender write UTF-8, or send by HTTP or RELP, or let the file be followed"),
+    _("this product takes no layout of a source's own"),
+    _("the layout cannot be used"),
     _("a product of this name ships with the program"),
     _("the home has a product of this name"),
     _("the product's samples become other events than stand beside them"),

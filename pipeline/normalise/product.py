@@ -2,7 +2,7 @@
 
 A product's format is called with the lines of a batch and gives groups of equal shape; `kind_of`
 tells the message kind of each row. Compiling happens once; a compiled product is pure (what it
-remembers, plans and templates, never changes a result).
+remembers, plans, templates and layouts of sources, never changes a result).
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Product:
     samples: tuple[SampleSpec, ...] = ()
     proven: bool = False
     decided: dict[tuple[Any, ...], Kind] = field(default_factory=dict, repr=False, compare=False)
+    laid_out: dict[str, Product] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def default(self) -> Kind:
@@ -118,7 +119,7 @@ def _body(spec: ProductSpec) -> Parse:
         "windows_event": windows_event,
         "auditd": auditd,
         "zeek": zeek,
-        "w3c": w3c,
+        "w3c": lambda: w3c(options.get("fields", "")),
         "any": any_line,
         "csv": lambda: csv_fields(
             options.get("columns", ()),

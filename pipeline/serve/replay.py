@@ -25,6 +25,7 @@ from pipeline.model.errors import UsageError
 from pipeline.model.ids import new_id, receipt_identity
 from pipeline.model.scope import Actor
 from pipeline.normalise.additions import products_of
+from pipeline.normalise.layout import as_laid_out
 from pipeline.normalise.product import Product
 from pipeline.serve.ingest import Ingested, Report, see_through
 from pipeline.serve.installation import Installation
@@ -156,6 +157,7 @@ def _draft(
     product = products.get(source.product)
     if product is None:
         raise UsageError("there is no such product", got=source.product)
+    product = as_laid_out(product, str(source.options.get("layout", "")))
     received = to_micros(line.received)
     if not line.event:
         if view.body is None:

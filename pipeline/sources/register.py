@@ -8,9 +8,10 @@ from __future__ import annotations
 import codecs
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from zoneinfo import available_timezones
 
 import sqlalchemy as sa
@@ -23,6 +24,7 @@ from pipeline.access import log
 from pipeline.access.permissions import require, scope_for
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError
 from pipeline.model.scope import Actor
+from pipeline.normalise.layout import laid_out
 from pipeline.state.state import State
 from pipeline.state.tables.register import (
     Agency,
@@ -35,6 +37,10 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 KEY_LIFE = timedelta(days=730)
 STATES = ("draft", "published", "paused", "retired")
 """Of a source: only what is published is received."""
+
+
+_OPTIONS: Final = frozenset({"assemble", "layout"})
+_WIDE: Final = ("utf-16", "utf-32")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class SourcePlan:
     encoding: str = ""
     addresses: tuple[tuple[str, str], ...] = ()
     assemble: str = ""
+    layout: str = ""
     with_key: bool = True
 
     def check(self, known_products: Collection[str]) -> None:
@@ -108,6 +115,7 @@ class SourcePlan:
         _check_product(self.product, known_products)
         _check_reading(self.timezone, self.encoding)
         starts.check(self.assemble)
+        _check_layout(self.product, self.layout, known_products)
 
 
 def add_source(
@@ -123,13 +131,14 @@ def add_source(
     encoding: str = "",
     addresses: Collection[tuple[str, str]] = (),
     assemble: str = "",
+    layout: str = "",
     with_key: bool = True,
     now: datetime,
 ) -> NewSource:
     """Register a source with a key, address ranges `(listener, network)`, or both."""
     plan = SourcePlan(
         source=source, agency=agency, product=product, name=name, timezone=timezone, encoding=encoding,
-        addresses=tuple(addresses), assemble=assemble, with_key=with_key,
+        addresses=tuple(addresses), assemble=assemble, layout=layout, with_key=with_key,
     )  # fmt: skip
     require(actor, "source.write", agency)
     plan.check(known_products)
@@ -151,7 +160,8 @@ def put_source(session: Session, actor: Actor, plan: SourcePlan, *, now: datetim
         )
         if session.scalar(same) is not None:
             raise ConflictError("the address is another source's", got=f"{listener}={network}")
-    options = {"assemble": plan.assemble} if plan.assemble else {}
+    given = {"assemble": plan.assemble, "layout": plan.layout}
+    options = {name: value for name, value in given.items() if value}
     session.add(
         Source(
             id=plan.source, agency=plan.agency, product=plan.product, name=plan.name or plan.source,
@@ -189,6 +199,7 @@ def set_source(
     name: str | None = None,
     standing: str | None = None,
     assemble: str | None = None,
+    layout: str | None = None,
     now: datetime,
 ) -> dict[str, tuple[str, str]]:
     """Change what is given (`standing` is the source's `state`); what changed: field → (old, new).
@@ -197,7 +208,7 @@ def set_source(
     """
     wanted = {
         "product": product, "timezone": timezone, "encoding": encoding, "name": name, "state": standing,
-        "assemble": assemble,
+        "assemble": assemble, "layout": layout,
     }  # fmt: skip
     if all(value is None for value in wanted.values()):
         raise UsageError("nothing to change was given", expected=", ".join(wanted))
@@ -214,14 +225,17 @@ def set_source(
         if row is None:
             raise NotFoundError("no such source", got=source, remedy="thapcanh source list")
         require(actor, "source.write", row.agency)
+        _check_layout(
+            product or row.product, _of(row, "layout") if layout is None else layout, known_products
+        )
         changed = {
             field: (_of(row, field), value)
             for field, value in wanted.items()
             if value is not None and value != _of(row, field)
         }
         for field, (_, value) in changed.items():
-            if field == "assemble":
-                row.options = {**row.options, "assemble": value}
+            if field in _OPTIONS:
+                row.options = {**row.options, field: value}
             else:
                 setattr(row, field, value)
         if changed:
@@ -234,7 +248,7 @@ def set_source(
 
 
 def _of(row: Source, field: str) -> str:
-    return str(row.options.get(field, "") if field == "assemble" else getattr(row, field))
+    return str(row.options.get(field, "") if field in _OPTIONS else getattr(row, field))
 
 
 def list_sources(state: State, actor: Actor) -> list[Source]:
@@ -274,6 +288,16 @@ def network_of(text: str) -> str:
         raise UsageError("this is no address range", got=text, expected="10.1.2.0/24") from error
 
 
+def refuse_unframed(encoding: str, kinds: Collection[str]) -> None:
+    """Syslog over TCP is cut at the byte of a newline, which stands within characters of UTF-16 and UTF-32 too: such a
+    source needs a listener that keeps records apart by itself."""
+    if encoding.lower().replace("_", "-").startswith(_WIDE) and "syslog_tcp" in kinds:
+        raise UsageError(
+            "text in UTF-16 or UTF-32 cannot be cut into lines over syslog TCP", got=encoding,
+            remedy="let the sender write UTF-8, or send by HTTP or RELP, or let the file be followed",
+        )  # fmt: skip
+
+
 def _check_product(product: str, known: Collection[str]) -> None:
     if product not in known:
         near = _nearest(product, known)
@@ -281,6 +305,15 @@ def _check_product(product: str, known: Collection[str]) -> None:
             "no such product", got=product,
             remedy=f"did you mean {near}?" if near else f"known are {', '.join(sorted(known))}",
         )  # fmt: skip
+
+
+def _check_layout(product: str, layout: str, known: Collection[str]) -> None:
+    """A layout of the source's own is tried before it is kept; `known` then are the products themselves."""
+    if not layout:
+        return
+    made = known.get(product) if isinstance(known, Mapping) else None
+    if made is not None:
+        laid_out(made, layout)
 
 
 def _check_reading(timezone: str, encoding: str) -> None:

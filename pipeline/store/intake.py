@@ -24,6 +24,7 @@ from pipeline.model.clock import to_micros
 from pipeline.model.records import DeadLetter, RawRecord, Settled
 from pipeline.normalise.context import Context, Normalised
 from pipeline.normalise.guard import Guard
+from pipeline.normalise.layout import as_laid_out
 from pipeline.normalise.product import Product
 from pipeline.state.state import State
 from pipeline.state.tables.register import Source
@@ -130,9 +131,12 @@ def _normalised(
     countries: Countries | None,
 ) -> _Made:
     """All sources that run a product and are read alike go through as one batch."""
-    ways = {name: (s.product, s.timezone, s.encoding or "utf-8") for name, s in sources.items()}
+    ways = {
+        name: (s.product, s.timezone, s.encoding or "utf-8", str(s.options.get("layout", "")))
+        for name, s in sources.items()
+    }
     owners = {name: source.agency for name, source in sources.items()}
-    batches: dict[tuple[str, str, str], dict[str, list[RawRecord]]] = {}
+    batches: dict[tuple[str, str, str, str], dict[str, list[RawRecord]]] = {}
     shelves = {  # by agency, as the lake keeps them, the oldest first
         name: batches.setdefault(ways[name], {}).setdefault(owners[name], [])
         for name in sorted(sources, key=lambda name: owners[name])
@@ -143,14 +147,16 @@ def _normalised(
     made = _Made()
     made.dead += [_refused(record, "", "unknown_source", _UNREGISTERED) for record in unknown]
     made.refused += len(unknown)
-    for (name, timezone, encoding), agencies in batches.items():
+    for (name, timezone, encoding, layout), agencies in batches.items():
         batch = list(chain.from_iterable(agencies.values()))
         product = products.get(name)
         context = Context(
             node=node, agency="", source="", key=key, ingested=to_micros(now), timezone=timezone,
             encoding=encoding, countries=countries, owners=owners,
         )  # fmt: skip
-        done = guard.normalise(product or products[FALLBACK], batch, context)
+        done = guard.normalise(
+            as_laid_out(product, layout) if product else products[FALLBACK], batch, context
+        )
         made.add(done if product is not None else _noted(done, name))
     return made
 

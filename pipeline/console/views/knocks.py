@@ -51,7 +51,7 @@ def admit(visit: Visit) -> Response:
                 knocks.admit_as_new(
                     visit.state, visit.actor, number, source=source, agency=visit.field("agency"),
                     product=visit.field("product"), name=visit.field("name").strip()[:200],
-                    known_products=visit.products.keys(), now=visit.now,
+                    known_products=visit.products, now=visit.now,
                 )
             )  # fmt: skip
         else:

@@ -20,6 +20,7 @@ from pipeline.detect.feeding import products_of_agencies
 from pipeline.detect.reads import rules
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ConflictError, NotFoundError, ThapCanhError, UsageError
+from pipeline.normalise.layout import as_laid_out, laid_out, takes_layout
 from pipeline.sources.onboarding import drafts, publish, snippets
 from pipeline.sources.onboarding.doors import Door, doors
 from pipeline.sources.onboarding.drafts import Chosen, Draft
@@ -29,7 +30,7 @@ from pipeline.sources.onboarding.recognise import GENERIC, Candidate, close, rec
 from pipeline.sources.onboarding.samples import from_file, from_text
 from pipeline.sources.register import get_source, list_sources
 
-ENCODINGS: Final = ("", "utf-16", "cp1258", "tcvn3", "viscii", "vni")
+ENCODINGS: Final = ("", "utf-16-le", "utf-16-be", "cp1258", "tcvn3", "viscii", "vni")
 ZONES: Final = ("", "Asia/Ho_Chi_Minh", "UTC", "Asia/Singapore", "Asia/Tokyo", "Europe/London")
 LINES: Final = 20  # sample lines on a page
 RULES: Final = 60
@@ -85,6 +86,8 @@ def _product(visit: Visit, status: int = 200, error: ThapCanhError | None = None
         visit, "onboarding_product.html", draft, status, error=error, candidates=shown, beside=both,
         seen=_seen(visit, draft), encodings=ENCODINGS, zones=ZONES, most=LINES, generic=GENERIC,
         best=_of(candidates, draft.chosen.product),
+        takes_layout=takes_layout(visit.products[draft.chosen.product]),
+        layout=visit.field("layout") if error else draft.chosen.layout,
     )  # fmt: skip
 
 
@@ -97,11 +100,12 @@ def choose(visit: Visit) -> Response:
     draft = visit.request.path_params["draft"]
 
     def deed() -> str:
-        chosen = {name: visit.field(name) for name in ("product", "encoding", "timezone")}
+        chosen = {name: visit.field(name) for name in ("product", "encoding", "timezone", "layout")}
         if chosen["product"] not in visit.products:
             raise UsageError("no such product", got=chosen["product"][:60])
         if chosen["encoding"] not in ENCODINGS or chosen["timezone"] not in ZONES:
             raise UsageError("no such encoding", got=chosen["encoding"][:60])
+        laid_out(visit.products[chosen["product"]], chosen["layout"])
         drafts.change(
             visit.state, visit.actor, draft, chosen, revision=_revision(visit), now=visit.now
         )
@@ -273,7 +277,7 @@ def _revision(visit: Visit) -> int:
 def _seen(visit: Visit, draft: Draft, product: str = "") -> Preview:
     chosen = draft.chosen
     return preview(
-        draft.samples.bodies, visit.products[product or chosen.product], encoding=chosen.encoding,
+        draft.samples.bodies, as_laid_out(visit.products[product or chosen.product], chosen.layout), encoding=chosen.encoding,
         timezone=chosen.timezone, received=to_micros(visit.now),
     )  # fmt: skip
 

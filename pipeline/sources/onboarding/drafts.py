@@ -26,6 +26,7 @@ from pipeline.state.tables.register import Agency, SourceDraft
 
 MOST: Final = 50  # drafts of one agency at a time
 _TEXT: Final = 300  # characters of one thing that is chosen
+_LAYOUT: Final = 4_000  # … and of a layout
 _PERMISSION: Final = "source.write"
 
 
@@ -38,6 +39,7 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     encoding: str = ""
     timezone: str = ""
+    layout: str = ""
     sender: str = ""
     door: str = ""
     address: str = ""
@@ -128,7 +130,9 @@ def change(
 ) -> None:
     """Choose what `given` names; everything else stays."""
     scope = scope_for(actor, _PERMISSION)
-    long = [name for name, text in given.items() if len(text) > _TEXT]
+    long = [
+        name for name, text in given.items() if len(text) > (_LAYOUT if name == "layout" else _TEXT)
+    ]
     if long:
         raise UsageError("the text is too long", got=", ".join(long), expected=f"{_TEXT}")
     with state.begin() as session:

@@ -23,7 +23,7 @@ from pipeline.model.scope import Actor
 from pipeline.sources.onboarding.doors import ADDRESS, CERTIFICATE, KEY, Door, door_of
 from pipeline.sources.onboarding.drafts import Chosen
 from pipeline.sources.onboarding.snippets import senders
-from pipeline.sources.register import SourcePlan, network_of, put_source
+from pipeline.sources.register import SourcePlan, network_of, put_source, refuse_unframed
 from pipeline.sources.senders import put_certificate
 from pipeline.state.state import State
 from pipeline.state.tables.register import Source, SourceAddress, SourceDraft
@@ -107,8 +107,10 @@ def _plan(
         raise UsageError("the sender's certificate is missing", expected="sha256:… or san:…")
     plan = SourcePlan(
         source=chosen.source, agency=agency, product=chosen.product, name=chosen.name,
-        timezone=chosen.timezone, encoding=chosen.encoding, addresses=addresses, with_key=door.known_by == KEY,
+        timezone=chosen.timezone, encoding=chosen.encoding, layout=chosen.layout, addresses=addresses,
+        with_key=door.known_by == KEY,
     )  # fmt: skip
+    refuse_unframed(plan.encoding, (door.kind,))
     plan.check(products)
     return plan, door
 
