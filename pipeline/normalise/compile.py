@@ -9,6 +9,7 @@ from typing import Any, Final
 from collectors.formats.patterns import dotted
 from pipeline.model.errors import UsageError
 from pipeline.normalise import convert, parts
+from pipeline.normalise.agents import AGENT_PARTS, user_agent
 from pipeline.normalise.convert import Column, Converted, Converter
 from pipeline.normalise.ecs import Ecs, EcsField
 from pipeline.normalise.spec import EntrySpec
@@ -106,6 +107,21 @@ def _host_port(prefix: str, types: Types) -> Converter:
     return run
 
 
+def _agent(prefix: str) -> Converter:
+    """The text as it stands, and what it says of itself; a part that no row has makes no column."""
+    original, *names = _named(prefix, AGENT_PARTS)
+
+    def run(column: Column) -> Converted:
+        text = column.text
+        arrays = convert.by_distinct_many(text, user_agent, len(names))
+        told = {
+            name: one for name, one in zip(names, arrays, strict=True) if one.null_count < len(one)
+        }
+        return Converted({original: text} | told)
+
+    return run
+
+
 def _named(prefix: str, names: Sequence[str]) -> list[str]:
     return [f"{prefix}.{name}" for name in names]
 
@@ -140,6 +156,8 @@ def compile_entry(name: str, spec: EntrySpec, types: Types, empty: frozenset[str
         return Entry(name, groups, _then(convert.to_extract(pattern, groups), types), hollow)
     if not first:
         raise UsageError("the mapping has no target", where=name, remedy="add `to:`")
+    if how == "user_agent":
+        return Entry(name, tuple(_named(first, AGENT_PARTS)), _agent(first), hollow)
     if how == "address":
         return Entry(name, tuple(_named(first, _ADDRESS)), _address(first), hollow)
     if how == "host_port":

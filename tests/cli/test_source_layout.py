@@ -21,7 +21,7 @@ def test_a_source_with_a_layout_of_its_own(terminal: Terminal, tmp_path: Path) -
     assert terminal.say(f"source set p1-web --layout @{tmp_path / 'layout'}").code == 0
     assert terminal.say("source show p1-web --json").json["options"] == {"layout": LAYOUT}
     assert terminal.say("deadletter replay --source p1-web --json").json["stored"] == 1
-    found = terminal.say("event search url.path:/tra-cuu --json").json["items"]
+    found = terminal.say("event search http.response.status_code:404 --json").json["items"]
     assert [event["http"]["response"]["status_code"] for event in found] == [404]
     wide = terminal.say(
         "source add p1-w --agency p1 --product generic --encoding utf-16-le"
