@@ -96,6 +96,7 @@ CONDITIONS: Final[Mapping[str, str]] = {
     "silent": _("The source is silent"),
     "lag": _("Its events come late"),
     "skew": _("Its clock is ahead"),
+    "behind": _("Its clock is behind, or its time zone is declared wrong"),
     "failing": _("Many of its records cannot be read"),
     "volume": _("It sends far more or far less than usual"),
     "resent": _("It sends many records again"),

@@ -73,7 +73,7 @@ LIMITS: Final[Mapping[str, str]] = {
     "silence_minutes": _("Silent: minutes at the least"),
     "silence_hours": _("Silent: hours, before there is a rhythm"),
     "lag_minutes": _("Late: minutes"),
-    "skew_minutes": _("Clock ahead: minutes"),
+    "skew_minutes": _("Clock ahead or behind: minutes"),
     "failure_share": _("Not understood: share of records"),
     "failure_least": _("Not understood: records at the least"),
     "resend_share": _("Sent again: share of records"),

@@ -19,6 +19,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.intake import Settlement
 from pipeline.state.tables.operation import Pulse
 from pipeline.state.tables.register import Outage, Source, SourceSeen
+from pipeline.store.seen import LEAST
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,9 @@ def sources(state: State) -> list[SourceCounts]:
             .outerjoin(Source, Source.id == SourceSeen.source)
             .order_by(Source.agency, SourceSeen.source, SourceSeen.node)
         ).all()
-        return [_counts(seen, agency or "") for seen, agency in rows if seen.counters]
+        return [
+            _counts(seen, agency or "") for seen, agency in rows if seen.counters.keys() - {LEAST}
+        ]
 
 
 def outage_counts(state: State) -> list[tuple[str, str, str, int]]:

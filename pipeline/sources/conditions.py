@@ -4,6 +4,9 @@
              (without a rhythm of a day yet: nothing for `silence_hours`)
     lag      the newest event was `lag_minutes` old when it came
     skew     the newest event is `skew_minutes` ahead of its receipt: the sender's clock is wrong
+    behind   hour after hour no event came sooner than so long after it happened, `skew_minutes` at the least and always
+             the same: the sender's clock is behind, or its time zone is another than declared. Lag that comes and goes
+             is lag
     failing  of the records of this hour and the last, `failure_share` could not be read
     volume   the last whole hour had `volume_factor` times as many records as usual, or so many times fewer
     resent   of the records of this hour and the last, `resend_share` came again
@@ -22,10 +25,12 @@ from typing import Any, Final
 from pipeline.model.clock import CITY_ZONE
 from pipeline.settings.values import HealthSettings
 
-CONDITIONS: Final = ("silent", "lag", "skew", "failing", "volume", "resent")
+CONDITIONS: Final = ("silent", "lag", "skew", "behind", "failing", "volume", "resent")
 HOUR: Final = timedelta(hours=1)
 LEARNED: Final = timedelta(days=35)
 _WEEKS: Final = timedelta(days=14)
+_ALIKE: Final = 3  # hours that must tell the same
+_STEADY: Final = 60.0  # seconds that they may differ
 _LONGEST: Final = 24 * 7  # hours that are looked over for what was to be expected
 
 
@@ -41,12 +46,13 @@ class Hour:
 @dataclass(frozen=True, slots=True)
 class Sight:
     """A source as it looks. `hours` by their beginnings; `newest` and `newest_received` are of the newest event that
-    was settled."""
+    was settled; `least` is the least lag of each of the last hours in which something came, in seconds."""
 
     last_received: datetime | None
     newest: datetime | None
     newest_received: datetime | None
     hours: Mapping[datetime, Hour]
+    least: tuple[float, ...] = ()
 
 
 class Rhythm:
@@ -87,6 +93,9 @@ def conditions(sight: Sight, limits: HealthSettings, now: datetime) -> dict[str,
             found["lag"] = {"minutes": int(late.total_seconds() // 60)}
         if -late >= timedelta(minutes=limits.skew_minutes):
             found["skew"] = {"minutes": int(-late.total_seconds() // 60)}
+    if behind := _behind(sight, limits):
+        found["behind"] = behind
+        found.pop("lag", None)  # it is what the clock makes of it
     recent = [sight.hours.get(at, Hour()) for at in (this, this - HOUR)]
     received = sum(one.received for one in recent)
     for name, bad, share, least in (
@@ -103,6 +112,17 @@ def conditions(sight: Sight, limits: HealthSettings, now: datetime) -> dict[str,
     if volume := _volume(sight, limits, this - HOUR):
         found["volume"] = volume
     return found
+
+
+def _behind(sight: Sight, limits: HealthSettings) -> dict[str, Any] | None:
+    last = sight.least[-_ALIKE:]
+    if (
+        len(last) < _ALIKE
+        or min(last) < limits.skew_minutes * 60
+        or max(last) - min(last) > _STEADY
+    ):
+        return None
+    return {"minutes": int(min(last) // 60)}
 
 
 def _silence(

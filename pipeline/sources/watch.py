@@ -23,7 +23,7 @@ from pipeline.sources.limits import limits_of
 from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.state.tables.register import Agency, Source, SourceHour, SourceSeen, SourceWatch
-from pipeline.store.seen import NODE
+from pipeline.store.seen import LEAST, NODE
 from pipeline.store.steps import step
 from pipeline.tickets.health import open_ticket, recover
 
@@ -171,6 +171,9 @@ def _sight(seen: list[SourceSeen], hours: Mapping[datetime, Hour]) -> Sight:
         newest=settled.last_event if settled else None,
         newest_received=settled.last_received if settled else None,
         hours=hours,
+        least=tuple(lag for _, lag in sorted(settled.counters.get(LEAST, {}).items()))
+        if settled
+        else (),
     )
 
 

@@ -132,7 +132,12 @@ def _normalised(
 ) -> _Made:
     """All sources that run a product and are read alike go through as one batch."""
     ways = {
-        name: (s.product, s.timezone, s.encoding or "utf-8", str(s.options.get("layout", "")))
+        name: (
+            s.product,
+            s.timezone,
+            s.encoding or "utf-8",
+            str((s.options or {}).get("layout", "")),
+        )
         for name, s in sources.items()
     }
     owners = {name: source.agency for name, source in sources.items()}
@@ -171,11 +176,19 @@ class _Way(NamedTuple):
     product: str
     timezone: str
     encoding: str
+    options: dict[str, Any]
 
 
 def _sources(state: State, records: Sequence[RawRecord]) -> dict[str, _Way]:
     names = sorted({record.source for record in records})
-    wanted = (Source.id, Source.agency, Source.product, Source.timezone, Source.encoding)
+    wanted = (
+        Source.id,
+        Source.agency,
+        Source.product,
+        Source.timezone,
+        Source.encoding,
+        Source.options,
+    )
     with state.read() as session:
         rows = session.execute(sa.select(*wanted).where(Source.id.in_(names)))
         return {name: _Way(*way) for name, *way in rows}

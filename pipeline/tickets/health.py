@@ -29,6 +29,7 @@ NUMBERS: Final = "ticket"
 TITLES: Final = {
     "silent": "Nguồn im lặng · Source is silent",
     "lag": "Sự kiện đến muộn · Events come late",
+    "behind": "Đồng hồ của nguồn chạy chậm, hoặc khai sai múi giờ · The source's clock is behind, or its zone declared wrong",
     "skew": "Đồng hồ của nguồn chạy trước · The source's clock is ahead",
     "failing": "Nhiều bản ghi không đọc được · Many records cannot be read",
     "volume": "Lượng bản ghi khác thường · An unusual number of records",

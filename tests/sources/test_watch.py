@@ -18,6 +18,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow, Node
 from pipeline.state.tables.register import Agency, Source, SourceHour, SourceSeen, SourceWatch
 from pipeline.state.tables.tickets import Ticket, TicketClock, TicketHistory
+from pipeline.store.seen import LEAST
 from pipeline.tickets import life
 from pipeline.tickets.deeds import Request
 
@@ -54,6 +55,13 @@ def seen(**more: Any) -> Sight:
         (seen(newest=NOW - 30 * MINUTE), MINUTE, {"lag": {"minutes": 30}}),
         (seen(newest=NOW - 29 * MINUTE), MINUTE, {}),
         (seen(newest=NOW + 5 * MINUTE), MINUTE, {"skew": {"minutes": 5}}),
+        (seen(least=(600.0, 612.5, 604.0)), MINUTE, {"behind": {"minutes": 10}}),
+        (seen(least=(600.0, 612.5, 604.0), newest=NOW - 40 * MINUTE), MINUTE, {"behind": {"minutes": 10}}),
+        (seen(least=(5.0, 600.0, 612.5, 604.0)), MINUTE, {"behind": {"minutes": 10}}),
+        (seen(least=(600.0, 612.5, 2.0)), MINUTE, {}),  # it can be in time
+        (seen(least=(600.0, 900.0, 604.0)), MINUTE, {}),  # a backlog comes and goes
+        (seen(least=(600.0, 604.0)), MINUTE, {}),
+        (seen(least=(299.0, 299.0, 299.0)), MINUTE, {}),
         (seen(hours={NOW: Hour(100, failures=20)}), MINUTE, {"failing": {"records": 20, "of": 100}}),
         (seen(hours={NOW: Hour(1_000, failures=20)}), MINUTE, {}),
         (seen(hours={NOW: Hour(100, failures=19)}), MINUTE, {}),
@@ -230,6 +238,14 @@ def make_skew(state: State, at: datetime, ill: bool) -> None:
     settled(state, at + (10 if ill else 0) * MINUTE, at)
 
 
+def make_behind(state: State, at: datetime, ill: bool) -> None:
+    settled(state, at - (40 if ill else 0) * MINUTE, at)
+    lag = 2_400.0 if ill else 1.0
+    with state.begin() as session:
+        row = session.scalars(sa.select(SourceSeen).where(SourceSeen.node == "normalise")).one()
+        row.counters = {LEAST: {f"2026-11-24T0{n}:00:00.000Z": lag + n for n in range(3)}}
+
+
 def make_failing(state: State, at: datetime, ill: bool) -> None:
     with state.begin() as session:
         if session.get(Node, "c") is None:
@@ -262,7 +278,8 @@ def make_volume(state: State, at: datetime, ill: bool) -> None:
 
 @pytest.mark.parametrize(
     ("condition", "make"),
-    [("lag", make_lag), ("skew", make_skew), ("failing", make_failing), ("resent", make_resent), ("volume", make_volume)],
+    [("lag", make_lag), ("skew", make_skew), ("behind", make_behind), ("failing", make_failing),
+     ("resent", make_resent), ("volume", make_volume)],
 )  # fmt: skip
 def test_each_condition_opens_one_ticket_for_the_agency_and_closes_as_recovered(
     state: State, source: str, condition: str, make: Any
