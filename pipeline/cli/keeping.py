@@ -86,7 +86,8 @@ def restore(
 @retention.command("show")
 def show(home: Home = None, as_json: Json = False) -> None:
     """Per agency what is kept how long; holds; the last deletions."""
-    from pipeline.serve.retention import Floors, agencies_of, disposals
+    from pipeline.serve.retention import Floors, agencies_of
+    from pipeline.store.disposals import disposals
     from pipeline.store.holds import list_holds
 
     now = utc_now()

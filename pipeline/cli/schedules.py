@@ -115,8 +115,8 @@ def coverage(
         show_one(msgspec.to_builtins(found) | {"outages": missed}, as_json=True)
         return
     show_one({"rule": found.rule, "revision": found.revision}, as_json=False)
-    show_list([_told(each) for each in found.evaluated], as_json=False)
-    show_list([msgspec.to_builtins(gap) for gap in found.gaps], as_json=False)
+    show_part("evaluated", [_told(each) for each in found.evaluated])
+    show_part("gaps: not evaluated, and why", [msgspec.to_builtins(gap) for gap in found.gaps])
     if found.lost:
         builtin = (datetime,)
         lost = [msgspec.to_builtins(one, builtin_types=builtin) for one in found.lost]

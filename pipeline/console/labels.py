@@ -190,6 +190,12 @@ LIST_KINDS: Final[Mapping[str, str]] = {
     "domain": _("Domains"),
     "text": _("Words"),
 }
+DISPOSALS: Final[Mapping[str, str]] = {
+    "age": _("Older than it is kept"),
+    "drill": _("Of a drill"),
+    "disk": _("The disk was filling"),
+    "lost": _("A damaged file was given up"),
+}
 RULE_ORIGINS: Final[Mapping[str, str]] = {
     "shipped": _("Shipped with Tháp Canh"),
 }
@@ -235,6 +241,10 @@ ACCESS_DEEDS: Final[Mapping[str, str]] = {
     "certificate_revoked": _("source's certificate revoked"),
     "product_added": _("product added"),
     "product_removed": _("product removed"),
+    "hold.placed": _("legal hold placed"),
+    "hold.released": _("legal hold released"),
+    "mirror replayed": _("deeds of a mirror sent again"),
+    "assets_imported": _("assets taken in from a file"),
     "letters_replayed": _("dead letters taken in again"),
     "knock_admitted": _("unknown sender admitted"),
     "knock_ignored": _("unknown sender ignored"),

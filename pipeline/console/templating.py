@@ -59,6 +59,7 @@ _LABELS: Final[Mapping[str, Mapping[str, str]]] = {
     "list_kind": labels.LIST_KINDS,
     "asset_kind": labels.ASSET_KINDS,
     "rule_origin": labels.RULE_ORIGINS,
+    "disposal": labels.DISPOSALS,
     "way": labels.WAYS,
     "letter_cause": source_labels.LETTER_CAUSES,
     "letter_state": source_labels.LETTER_STATES,

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 import sqlalchemy as sa
 import yaml
 
-from pipeline.access.permissions import require, scope_for
+from pipeline.access.permissions import require
 from pipeline.detect.hiding import empty_samples
 from pipeline.model.ids import new_id
 from pipeline.model.scope import Actor
@@ -134,16 +134,6 @@ def dispose(
         else:
             session.delete(row)
     return gone
-
-
-def disposals(state: State, actor: Actor, *, limit: int = 100) -> list[Disposal]:
-    """The newest first, of the actor's agencies."""
-    scope = scope_for(actor, "operation.read")
-    chosen = sa.select(Disposal).order_by(Disposal.at.desc(), Disposal.id.desc()).limit(limit)
-    if scope.agencies is not None:
-        chosen = chosen.where(Disposal.agency.in_(scope.agencies))
-    with state.read() as session:
-        return list(session.scalars(chosen))
 
 
 def run_now(

@@ -178,6 +178,7 @@ def test_hostile_text_stays_text(browser: Browser, site: Site, address: str) -> 
         "/runs/r7",
         "/schedules",
         "/mirrors",
+        "/retention",
         f"/coverage?rule={RULE}",
         "/watchlists",
         "/exceptions",

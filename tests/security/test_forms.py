@@ -131,7 +131,7 @@ def test_no_page_holds_what_the_policy_forbids(site: Site) -> None:
         "/backtests",
         "/jobs/j1",
     ]
-    pages += ["/knocks", "/knocks/1"]
+    pages += ["/knocks", "/knocks/1", "/retention"]
     pages += ["/schedules", "/coverage", "/watchlists", "/watchlists/scanners", "/runs/r3"]
     pages += [
         "/onboarding",

@@ -19,7 +19,6 @@ from pipeline.serve.keeper import next_run
 from pipeline.serve.retention import (
     Floors,
     Order,
-    disposals,
     dispose,
     due,
     run_now,
@@ -28,6 +27,7 @@ from pipeline.serve.retention import (
 from pipeline.settings.values import RetentionSettings
 from pipeline.state.tables.operation import Disposal
 from pipeline.state.tables.register import Agency
+from pipeline.store.disposals import disposals
 from pipeline.store.holds import list_holds, place_hold, release_hold
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
