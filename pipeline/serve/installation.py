@@ -19,9 +19,12 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING
 
-from pipeline.model.errors import UsageError
+import sqlalchemy as sa
+
+from pipeline.model.errors import ServiceAwayError, UsageError
 from pipeline.settings.load import load_settings
 from pipeline.settings.secrets import installation_key
 from pipeline.settings.values import Settings
@@ -84,9 +87,18 @@ def open_home(home: Path, *, create: bool = True) -> Installation:
     settings = load_settings(home, os.environ)
     for folder in (settings.spool, settings.lake, settings.cache, settings.run, home / "log"):
         _make(folder)
-    key = installation_key(settings.keys)
+    begun = (home / "state.sqlite").exists() or any(settings.spool.iterdir())
+    key = installation_key(settings.keys, make=not begun)
     state = State.open(settings.state_url)
-    upgrade(state)
+    try:
+        upgrade(state)
+    except sa.exc.DatabaseError as error:  # no server, a full disk, a file that is no database
+        raise ServiceAwayError(
+            "the state cannot be opened",
+            where=state.engine.url.render_as_string(hide_password=True),
+            got=f"{' '.join(str(error.orig).split())}; {disk_usage(home).free:,} bytes are free on the home's disk",
+            remedy="start the database, free space on the disk, or restore the home from a backup",
+        ) from error
     state.additions = settings.additions
     return Installation(settings=settings, state=state, key=key)
 

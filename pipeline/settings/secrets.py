@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -28,24 +29,27 @@ def read_secret(reference: str, where: str) -> str:
     raise UsageError("a secret is a reference", where=where, expected="file:/path or env:NAME")
 
 
-def installation_key(folder: Path) -> bytes:
-    """The 32-byte key of event identities; made on first use, mode 600, never changed afterwards."""
+def installation_key(folder: Path, *, make: bool = True) -> bytes:
+    """The 32-byte key of event identities; made on first use (`make`), mode 600, never changed afterwards: a new
+    one in its place would take every record that comes again for a new one."""
     path = folder / INSTALLATION_KEY
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if not path.exists():
-        draft = folder / f".{INSTALLATION_KEY}.{os.getpid()}"
-        handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(os.urandom(32))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)  # atomic, and never over another process's key
-        except FileExistsError:
-            pass
-        finally:
-            draft.unlink()
-    key = path.read_bytes()
+    try:
+        if make and not path.exists():
+            _make(path)
+        key = path.read_bytes()
+    except FileNotFoundError as error:
+        raise UsageError(
+            "the installation's key is gone",
+            where=str(path),
+            remedy="restore it from a backup; if there is none: head -c 32 /dev/urandom into this file"
+            " (records that come again are then taken for new ones)",
+        ) from error
+    except OSError as error:
+        raise UsageError(
+            "the installation's key cannot be made or read",
+            where=str(path),
+            got=str(error.strerror),
+        ) from error
     if len(key) != 32:
         raise UsageError(
             "the installation's key is damaged",
@@ -55,3 +59,18 @@ def installation_key(folder: Path) -> bytes:
             remedy="restore it from a backup: identities of events depend on it",
         )
     return key
+
+
+def _make(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(os.urandom(32))
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)  # atomic, and never over another process's key
+    finally:
+        draft.unlink()

@@ -210,3 +210,31 @@ def test_the_command_prints_one_document_and_ends_with_3_where_something_is_wron
     assert code == 3
     assert set(items[0]) == {"state", "part", "found", "remedy"}
     assert "alarm k" in {one["part"] for one in items if one["state"] == "fail"}
+
+
+def test_a_home_whose_database_is_away_or_broken_says_so_and_names_a_remedy(tmp_path: Path) -> None:
+    away, broken = tmp_path / "away", tmp_path / "broken"
+    for home in (away, broken):
+        home.mkdir(mode=0o700)
+    (away / "thapcanh.yml").write_text(
+        "state: {url: 'postgresql+psycopg://u:geheim@127.0.0.1:9/x?connect_timeout=2'}\n"
+    )
+    small_home(broken).close()
+    for part in broken.glob("state.sqlite*"):
+        part.unlink()
+    (broken / "state.sqlite").write_bytes(b"no database " * 999)
+    for home in (away, broken):
+        (told,) = [one for one in examine_home(home, utc_now()) if one.state == "fail"]
+        assert (told.part, told.found.startswith("the state cannot be opened")) == ("home", True)
+        assert "geheim" not in told.found
+        assert told.remedy.startswith("start the database, free space")
+
+
+def test_a_key_that_is_gone_is_not_made_anew(tmp_path: Path) -> None:
+    small_home(tmp_path / "home").close()
+    key = tmp_path / "home" / "keys" / "installation.key"
+    key.unlink()
+    (told,) = [one for one in examine_home(tmp_path / "home", utc_now()) if one.state == "fail"]
+    assert told.found == f"the installation's key is gone (at {key})"
+    assert told.remedy.startswith("restore it from a backup")
+    assert not key.exists()

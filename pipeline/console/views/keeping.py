@@ -20,7 +20,7 @@ def page(visit: Visit) -> Response:
     gone = disposals(visit.state, visit.actor, limit=SHOWN + 1)
     with visit.state.read() as db:
         names = agencies(db, visit.actor)
-        people = person_names(db, {one.by for one in (*holds, *gone)})
+        people = person_names(db, {one.by for one in holds} | {one.by for one in gone})
     return visit.render(
         "keeping.html",
         holds=holds, gone=gone[:SHOWN], more=len(gone) > SHOWN, names=names, unknown=unknown, people=people,
