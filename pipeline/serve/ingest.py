@@ -23,11 +23,12 @@ from collectors.spool import Draft, SpoolWriter, remove_finished
 from collectors.spool.reader import SpoolReader
 from collectors.tail.found import followed
 from pipeline.model.clock import to_micros, utc_now
-from pipeline.model.errors import ConflictError
+from pipeline.model.errors import ConflictError, FaultsError
 from pipeline.model.ids import new_id
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.installation import Installation
 from pipeline.serve.locks import role_lock
+from pipeline.settings.places import Additions, products_dir
 from pipeline.sources.register import get_source
 from pipeline.state.tables.intake import FileRange, Node
 
@@ -54,7 +55,7 @@ class Ingested:
 def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: Report) -> Ingested:
     """Spool the file's records for the source and, with `wait`, see them through to tickets."""
     product = get_source(here.state, OPERATOR, source, "source.write").product
-    carried = Carried() if _is_w3c(product) else None
+    carried = Carried() if _is_w3c(here.state.additions, product) else None
     node = f"ingest-{new_id()}"
     with here.state.begin() as session:
         session.add(Node(id=node, kind="ingest", created=utc_now()))
@@ -98,11 +99,18 @@ def ingest(here: Installation, file: Path, source: str, *, wait: bool, report: R
     return result
 
 
-def _is_w3c(product: str) -> bool:
+def _is_w3c(additions: Additions, product: str) -> bool:
+    """Of the home's own file of that name, else of the shipped one. One that is gone or faulty is none: its
+    lines are read as they are."""
     from pipeline.normalise.spec import read_spec
-    from pipeline.settings.places import products_dir
 
-    return bool(read_spec(products_dir() / f"{product}.yml").format["body"] == "w3c")
+    folders = [folder for folder in (additions.products, products_dir()) if folder]
+    files = (folder / f"{product}.yml" for folder in folders)
+    file = next((one for one in files if one.is_file()), None)
+    try:
+        return file is not None and bool(read_spec(file).format["body"] == "w3c")
+    except FaultsError:
+        return False
 
 
 def _draft(source: str, opened: InputFile, offset: int, body: bytes) -> Draft:
