@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_py import build_py
+
+# setuptools tells everyone who installs a checkout that its folders come first: that is what a checkout is for.
+warnings.filterwarnings("ignore", "Editable installation")
 
 
 class BuildWithData(build_py):

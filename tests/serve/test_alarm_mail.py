@@ -151,6 +151,9 @@ def test_line_breaks_in_a_key_or_message_cannot_write_headers(
     assert (mail["bcc"], mail["to"]) == (None, "soc@example.vn, b@example.vn")
 
 
+@pytest.mark.filterwarnings(
+    "ignore:Requiring AUTH while not requiring TLS:UserWarning"
+)  # on purpose
 def test_the_password_is_read_where_it_is_used_and_never_logged(
     state: State, box: Box, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
