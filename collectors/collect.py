@@ -32,6 +32,7 @@ from collectors.receivers.relp import Relp
 from collectors.receivers.replay import Tails
 from collectors.receivers.rest_poll import RestPoll
 from collectors.receivers.shared_requests import SharedRequests
+from collectors.receivers.split_requests import SplitRequests
 from collectors.receivers.syslog_tcp import SyslogTcp
 from collectors.receivers.syslog_udp import SyslogUdp
 from collectors.spool import SpoolLimits, SpoolReader, SpoolWriter
@@ -44,6 +45,7 @@ PUSH_BACK_NAME: Final = "push_back"
 """A file of this name in the spool's root makes all collectors refuse; its text is the reason."""
 _STOP_WITHIN: Final = 1.5
 _TAIL_RECORDS: Final = 100_000  # read at start, so that replays are recognised
+_LAST_REQUESTS: Final = 16
 _LOG = logging.getLogger(__name__)
 
 
@@ -113,6 +115,8 @@ class Collector:
             shared = SharedRequests(spool_root, settings.node, relatives, several=several)
             shared.begin(self._spool.knows)
             self.intake.shared = shared
+            last = _last_requests(spool_root, settings.node, self._spool)
+            self.intake.split = SplitRequests(last, time.monotonic())
 
     @property
     def ports(self) -> dict[str, int]:
@@ -260,6 +264,17 @@ def _newest(root: Path, node: str) -> Iterator[RawRecord]:
     """The last records of the spool, as far as they can be read."""
     with SpoolReader(root, node) as reader:
         yield from reader.readable(reader.durable() - _TAIL_RECORDS)
+
+
+def _last_requests(
+    root: Path, node: str, spool: SpoolWriter
+) -> Iterator[tuple[bytes, list[RawRecord]]]:
+    """Those that senders may have no answer to, as far as they can be read."""
+    with SpoolReader(root, node) as reader:
+        for request, first, count in spool.newest(_LAST_REQUESTS):
+            with contextlib.suppress(ThapCanhError):
+                if count <= _TAIL_RECORDS and len(found := reader.read(first - 1, count)) == count:
+                    yield request, found
 
 
 def _push_back(root: Path) -> str:

@@ -19,6 +19,7 @@ from collectors.receivers.rates import Rates
 from collectors.receivers.replay import Tails
 from collectors.receivers.shared_requests import SharedRequests
 from collectors.receivers.shares import Shares
+from collectors.receivers.split_requests import SplitRequests
 from collectors.spool import Draft, Receipt, SpoolFullError, SpoolWriter
 
 _REFRESH_AT_MOST_EVERY: Final = 1.0
@@ -36,6 +37,7 @@ class Intake:
         self.bodies = Hands(limits.bodies_in_hand)
         self.shares = Shares(limits.agency_bytes, limits.agency_seconds)
         self.shared: SharedRequests | None = None
+        self.split: SplitRequests | None = None
         self.push_back = ""
         self.stopping = False
         self._refreshed = 0.0
@@ -82,7 +84,18 @@ class Intake:
         return receipt
 
     async def _submit(self, drafts: Sequence[Draft], request: bytes) -> Receipt:
-        """Into the spool, unless another process of this collector has the same request in its own."""
+        """Into the spool, unless what it brings is there already, or in that of another process of this collector."""
+        if request and self.split is not None:
+            if self.spool.knows(request):
+                self.split.whole(request)
+            elif self.split.again(
+                request,
+                drafts[0].source,
+                drafts[0].peer,
+                [one.body for one in drafts],
+                time.monotonic(),
+            ):
+                return Receipt(0, len(drafts), repeated=True)
         shared = self.shared if request else None
         if shared is not None and (count := await shared.elsewhere(request)):
             return Receipt(0, count, repeated=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from itertools import islice
 
 from collectors.spool import layout
 
@@ -37,6 +38,11 @@ class RecentRequests:
         if entry is None or monotonic - entry[0] > self._window:
             return None
         return entry[1], entry[2]
+
+    def newest(self, count: int) -> list[tuple[bytes, int, int]]:
+        """The newest requests, the last one first, with their first sequence and count."""
+        found = islice(reversed(self._seen.items()), count)
+        return [(request, first, records) for request, (_, first, records) in found]
 
     def _forget(self, monotonic: float) -> None:
         while self._seen:

@@ -85,6 +85,11 @@ class SpoolWriter:
         with self._condition:
             return self._recent.get(request, time.monotonic()) is not None
 
+    def newest(self, count: int) -> list[tuple[bytes, int, int]]:
+        """The requests that were stored last: their hash, first sequence and number of records."""
+        with self._condition:
+            return self._recent.newest(count)
+
     def append(self, drafts: Sequence[layout.Draft], request: bytes = b"") -> Receipt:
         """Store `drafts` as one batch; they are on disk when this returns.
 
