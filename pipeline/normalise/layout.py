@@ -26,7 +26,7 @@ from pipeline.normalise.spec import EntrySpec, KindSpec, ProductSpec
 
 LONGEST: Final = 4_000
 MOST: Final = 512
-_KEPT: Final = 256
+_KEPT: Final = 1_024
 _ACCESS: Final = "access"
 _QUOTED: Final = re.compile(r"'((?:[^'\\]|\\.)*)'|\"((?:[^\"\\]|\\.)*)\"", re.DOTALL)
 _TIMES: Final = EntrySpec(
