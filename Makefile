@@ -51,6 +51,7 @@ help: ## this list
 install: $(STAMP) ## the environment in .venv, with the test tools
 
 $(STAMP): requirements.lock setup.cfg setup.py pyproject.toml
+	@echo "installing into $(VENV): a minute or a few, once" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .

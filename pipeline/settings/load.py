@@ -25,6 +25,7 @@ from typing import Any
 import yaml
 
 from pipeline.model.errors import FaultsError, ThapCanhError, UsageError
+from pipeline.settings.ranges import expected_instead
 from pipeline.settings.values import Settings
 
 FILE_NAME = "thapcanh.yml"
@@ -143,6 +144,8 @@ class _Reader:
             self.fault(
                 f"{name} has a value of its own list", node, where, " or ".join(map(str, allowed))
             )
+        elif type(value) is not bool and (expected := expected_instead(name, value)):
+            self.fault(f"{name} cannot be that", node, where, expected)
         elif kind is float and type(value) in (int, float):
             return float(value)
         elif allowed or (kind in (str, int, bool) and type(value) is kind):

@@ -10,6 +10,7 @@ import pytest
 from pipeline.model.errors import FaultsError
 from pipeline.settings.load import FILE_NAME, load_settings
 from pipeline.settings.places import config_dir
+from pipeline.settings.ranges import expected_instead
 from pipeline.settings.values import Listener, Settings
 
 
@@ -74,3 +75,31 @@ def test_a_file_that_is_no_yaml_is_refused_with_its_line(tmp_path: Path) -> None
     write(tmp_path, "detect:\n  interval: [1\n")
     with pytest.raises(FaultsError, match=r"this is not YAML .*line 3"):
         load_settings(tmp_path, {})
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("retention: {days: -3}", "more than 0"),
+        ("retention: {days: 0}", "more than 0"),
+        ("retention: {at: '25:99'}", "HH:MM, 00:00 to 23:59"),
+        ("retention: {disk_share: 85}", "0 to 1"),
+        ("retention: {floor_days: -1}", "0 or more"),
+        ("console: {port: 99999}", "0 to 65535"),
+        ("normalise: {interval: .nan}", "0 or more"),
+        ("collect: {listeners: [{name: a, kind: relp, port: -1}]}", "0 or more"),
+    ],
+)
+def test_a_number_out_of_all_reason_is_refused_with_what_is_expected(
+    tmp_path: Path, text: str, expected: str
+) -> None:
+    with pytest.raises(FaultsError) as caught:
+        load_settings(write(tmp_path, text), {})
+    assert [one.expected for one in caught.value.faults] == [expected]
+
+
+def test_no_default_is_out_of_reason(tmp_path: Path) -> None:
+    sections = [getattr(Settings(home=tmp_path), f.name) for f in dataclasses.fields(Settings)]
+    for section in filter(dataclasses.is_dataclass, sections):
+        for one in dataclasses.fields(section):
+            assert expected_instead(one.name, getattr(section, one.name)) == ""
