@@ -103,6 +103,22 @@ ERRORS: Final = (
     _("a key holds for some time"),
     _("an overlap is a time to come"),
 )
+RUNS: Final = (
+    # What failed runs and jobs keep of their error.
+    _("overtaken by another worker"),
+    _("its process went away before the end"),
+    _("a table of events cannot be evaluated"),
+    _("the window is tried again; its events stay a gap of the coverage until then"),
+    _("a file of the lake cannot be read"),
+    _("a file of the lake is gone"),
+    _("Elasticsearch answered in part only"),
+    _("Elasticsearch does not answer"),
+    _("an index of ours is closed"),
+    _("TLS to Elasticsearch fails"),
+    _("it is tried again"),
+    _("thapcanh doctor says more"),
+    _("the job was cancelled, or another works on it"),
+)
 QUERIES: Final = (
     # What stores say of a query that they do not answer, and what to do about it.
     _("the query is too long"),

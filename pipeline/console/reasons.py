@@ -1,6 +1,7 @@
-"""Why a rule cannot fire at an agency, in the reader's language: detection says it in English sentences.
+"""Why a rule cannot fire at an agency, and why a run failed, in the reader's language: detection says it in English.
 
-In: ``nginx never fills http.request.headers.cookie; no published source feeds it; …``. Out: the same in the
+In: ``nginx never fills http.request.headers.cookie; no published source feeds it; …``, or an error as a run keeps it:
+``the state does not answer (got database is locked). thapcanh doctor says more``. Out: the same in the
 catalogue's words; a sentence that is not known here stands as it is.
 """
 
@@ -33,6 +34,26 @@ _FORMS: Final = (
         _("no product feeds it yet: %(names)s"),
     ),
 )
+
+_ERROR: Final = re.compile(
+    r"(?P<what>[^(\n]+?)(?: \((?P<place>(?:at|got|expected) .*)\))?(?:\. (?P<remedy>[^(]+))?",
+    re.DOTALL,
+)
+_PLACE: Final = re.compile(r"(?:^|; )(at|got|expected) ")
+_WORDS: Final = {"at": _("where: "), "got": _("found: "), "expected": _("expected: ")}
+
+
+def trouble(text: str, say: Callable[[str], str]) -> str:
+    """An error that was kept as one text: what, where, got, expected, remedy."""
+    found = _ERROR.fullmatch(text)
+    if found is None:
+        return text
+    what = say(found["what"]).removesuffix(".")
+    if found["place"]:
+        _, *parts = _PLACE.split(found["place"])
+        pairs = zip(parts[::2], parts[1::2], strict=True)
+        what += " (" + "; ".join(say(_WORDS[word]) + rest for word, rest in pairs) + ")"
+    return f"{what}. {say(found['remedy'])}" if found["remedy"] else what
 
 
 def reason(text: str, say: Callable[[str], str]) -> str:

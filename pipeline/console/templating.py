@@ -20,7 +20,7 @@ from markupsafe import Markup
 from pipeline.console import labels, source_labels
 from pipeline.console.catalogues import NAMES, Catalogue
 from pipeline.console.markdown import markdown
-from pipeline.console.reasons import reason
+from pipeline.console.reasons import reason, trouble
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
 from pipeline.tickets.packs import standing
@@ -127,6 +127,7 @@ def environment(words: Catalogue) -> jinja2.Environment:
         "markdown": markdown,
         "say": words.say,
         "path": lambda text: quote(str(text), safe=""),
+        "trouble": lambda text: trouble(text, words.say),
         "why": lambda text: reason(text, words.say),
         "query": lambda values: urlencode({k: v for k, v in values.items() if v not in ("", None)}),
     }
