@@ -73,7 +73,8 @@ class LakeSearch:
         for found in asked.run(lambda file: _newest(asked, file, limit + 1)):
             best = nlargest(limit + 1, [*best, *found], key=lambda hit: hit.key)
             if len(best) > limit:
-                asked.floor = best[-1].key.time  # what is older cannot matter any more
+                # What is older cannot matter any more.
+                asked.floor = max(asked.floor, best[-1].key.time)
         shown = best[:limit]
         following = write_key(shown[-1].key, query) if len(best) > limit else None
         return Page(self._documents(shown, asked), following)
@@ -191,6 +192,9 @@ def _newest(asked: Pass, file: Facts, limit: int) -> list[_Hit]:
             (h for h in [*found, *hits] if asked.before is None or h.key < asked.before),
             key=lambda hit: hit.key,
         )
+        if len(found) == limit:
+            # Another thread may lower it again: that costs time, and loses nothing.
+            asked.floor = max(asked.floor, found[-1].key.time)
     return found
 
 
