@@ -10,6 +10,7 @@ from support.seed_cast import FOREIGN, OWN
 
 from pipeline.model.scope import OPERATOR
 from pipeline.state.tables.operation import Disposal
+from pipeline.store.base import KeptWhole
 from pipeline.store.holds import place_hold, release_hold
 
 
@@ -35,3 +36,17 @@ def test_an_auditor_reads_holds_and_deletions_and_an_officer_neither(site: Site)
     assert "bị ngắt: lần xóa sau làm tiếp" in page
     assert page.count("Hết thời hạn lưu trữ") == 2
     assert site.signed("binh").get("/retention").status_code == 403
+
+
+def test_what_the_store_keeps_whole_for_a_hold_is_shown_and_a_store_that_is_away_hides_no_hold(
+    site: Site,
+) -> None:
+    auditor, now = site.signed("kiem"), site.clock.now
+    site.store.whole = [KeptWhole("logs-thapcanh.windows-kept-2024.01", 91_204, 512)]
+    assert "windows-kept" not in auditor.get("/retention").text  # nothing is held
+    place_hold(site.state, OPERATOR, agency=OWN, reason="Lệnh 3", first=now, last=now, now=now)
+    page = auditor.get("/retention").text
+    assert all(word in page for word in ("logs-thapcanh.windows-kept-2024.01", "91.204", ">512<"))
+    site.store.away = True
+    page = auditor.get("/retention").text
+    assert ("Lệnh 3" in page, 'role="alert"' in page) == (True, True)

@@ -17,7 +17,7 @@ from pipeline.model.clock import EPOCH, to_micros
 from pipeline.model.documents import flatten
 from pipeline.model.errors import ServiceAwayError
 from pipeline.model.scope import Scope
-from pipeline.store.base import Health, Page, TimeRange
+from pipeline.store.base import Health, KeptWhole, Page, TimeRange
 from pipeline.store.paging import Key, read_key, write_key
 from pipeline.store.query import parse
 
@@ -27,6 +27,7 @@ class FakeStore:
         self.documents = [(document, flatten(document)) for document in documents]
         self.scopes: list[Scope] = []
         self.away = False
+        self.whole: list[KeptWhole] = []
 
     @classmethod
     def of(cls, flattened: Iterable[tuple[dict[str, Any], dict[str, Any]]]) -> FakeStore:
@@ -94,6 +95,11 @@ class FakeStore:
 
     def watermark(self) -> dict[str, int]:
         return {"collect-1": 61_340}
+
+    def kept_whole(self, *, now: datetime) -> list[KeptWhole]:
+        if self.away:
+            raise ServiceAwayError("the store does not answer")
+        return list(self.whole)
 
     def health(self) -> Health:
         return Health("ok")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from starlette.responses import Response
@@ -9,6 +10,8 @@ from starlette.responses import Response
 from pipeline.access.agencies import agencies, unknown
 from pipeline.access.names import person_names
 from pipeline.console.visit import Visit
+from pipeline.model.errors import ServiceAwayError
+from pipeline.store.base import KeptWhole
 from pipeline.store.disposals import disposals
 from pipeline.store.holds import list_holds
 
@@ -24,4 +27,15 @@ def page(visit: Visit) -> Response:
     return visit.render(
         "keeping.html",
         holds=holds, gone=gone[:SHOWN], more=len(gone) > SHOWN, names=names, unknown=unknown, people=people,
+        whole=_kept_whole(visit) if any(one.released is None for one in holds) else (),
     )  # fmt: skip
+
+
+def _kept_whole(visit: Visit) -> Sequence[KeptWhole] | None:
+    """What the store keeps whole for a hold: events of all agencies, so for who may see all. None: the store is away."""
+    if visit.actor.scope.agencies is not None:
+        return ()
+    try:
+        return visit.store.kept_whole(now=visit.now)
+    except ServiceAwayError:
+        return None
