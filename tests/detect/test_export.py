@@ -8,7 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from sigma.backends.elasticsearch import LuceneBackend
+from sigma.cli.convert import convert as sigma_convert
 from sigma.exceptions import SigmaError
 from sigma.processing.pipeline import ProcessingPipeline
 from sigma.rule import SigmaRule
@@ -39,24 +41,25 @@ detection:
 
 
 @pytest.fixture
-def convert(taxonomy: Taxonomy, tmp_path: Path) -> Convert:
-    """Runs `sigma convert` as a person would; what it printed, or its error."""
+def words(taxonomy: Taxonomy, tmp_path: Path) -> Callable[..., list[str]]:
+    """The words after `sigma convert`, for a rule in a file."""
 
-    def run(text: str, variant: int = 1) -> str:
+    def write(text: str, variant: int = 1) -> list[str]:
         pipeline, file = tmp_path / f"{variant}.yml", tmp_path / "rule.yml"
         pipeline.write_text(export_pipeline(taxonomy, variant), "utf-8")
         file.write_text(text, "utf-8")
-        command = [
-            Path(sys.executable).with_name("sigma"),
-            "convert",
-            "-t",
-            "lucene",
-            "-p",
-            pipeline,
-            file,
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-        return done.stdout.strip() if done.returncode == 0 else f"refused: {done.stderr}"
+        return ["-t", "lucene", "-p", str(pipeline), str(file)]
+
+    return write
+
+
+@pytest.fixture
+def convert(words: Callable[..., list[str]]) -> Convert:
+    """What `sigma convert` prints, or its error; in this process."""
+
+    def run(text: str, variant: int = 1) -> str:
+        done = CliRunner().invoke(sigma_convert, words(text, variant))
+        return done.stdout.strip() if done.exit_code == 0 else f"refused: {done.stderr}"
 
     return run
 
@@ -110,6 +113,16 @@ def test_sigma_cli_writes_a_query_over_our_datasets_and_columns(
     convert: Convert, source: str, selection: str, variant: int, query: str
 ) -> None:
     assert convert(rule(source, selection), variant) == query
+
+
+def test_the_command_itself_says_the_same(words: Callable[..., list[str]]) -> None:
+    source, selection, variant, query = CASES[0]
+    command = [Path(sys.executable).with_name("sigma"), "convert"]
+    done = subprocess.run(
+        [*command, *words(rule(source, selection), variant)],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout.strip()) == (0, query)
 
 
 @pytest.mark.parametrize(
