@@ -51,9 +51,10 @@ def test_syslog_ng_goes_on_after_a_kill_and_loses_one_interval(
                 time.sleep(0.1)
             found = numbers(root)
     lost = sorted(set(range(COUNT)) - set(found))
-    after = set(found) - set(before)
     assert set(before) == set(range(len(before)))
-    assert after == set(range(min(after), COUNT))  # no gap but the one between
+    # No gap but the one; what stood behind the durable mark is found again at the start, so it may begin later.
+    assert lost == list(range(lost[0], lost[-1] + 1)) if lost else True
+    assert not lost or lost[0] >= len(before)
     assert len(lost) <= 2 * socket_buffers() // _LEAST
     assert max(found.values()) == 1
 
