@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from pipeline.access.permissions import scope_for
 from pipeline.detect.correlation import CENTRE
 from pipeline.model.clock import from_micros
+from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor, Scope
 from pipeline.model.tickets import TicketStatus
@@ -33,6 +34,10 @@ from pipeline.tickets.priority import Priority, of_ticket
 MAX_PAGE: Final = 500
 FINDINGS_PAGE: Final = 20
 """Findings of one ticket that are shown at a time: a storm's holds thousands."""
+_GRAVEST_FIRST: Final = sa.case(
+    {one.value: -one.rank for one in Level}, value=FindingRow.level, else_=1
+)
+"""Among findings that begin with the same event: guesses, and guesses with a login."""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -292,7 +297,7 @@ def _findings(session: Session, shown: sa.ColumnElement[bool], page: int) -> lis
         sa.select(FindingRow, RuleRevision.text)
         .outerjoin(RuleRevision, RuleRevision.revision == FindingRow.revision)
         .where(shown)
-        .order_by(FindingRow.first, FindingRow.id)
+        .order_by(FindingRow.first, _GRAVEST_FIRST, FindingRow.id)
         .limit(FINDINGS_PAGE)
         .offset(FINDINGS_PAGE * (max(page, 1) - 1))
     )
