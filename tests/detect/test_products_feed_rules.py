@@ -49,7 +49,9 @@ CASES = {
     "aws_cloudtrail": [
         ("{product: aws, service: cloudtrail}", "{eventName: StopLogging}", {"the trail stopped"}),
         ("{product: aws, service: cloudtrail}", "{requestParameters.userName: an}", {"a key made for another user"}),
-        ("{product: aws, service: cloudtrail}", "{responseElements.ConsoleLogin: Failure}", {"a refused login to the console"}),
+        ("{product: aws, service: cloudtrail}", "{responseElements.ConsoleLogin: Failure}", {
+            "a refused login to the console", "a failed login to the console",
+        }),
     ],
     "microsoft_365": [
         ("{product: m365, service: audit}", "{Operation: UserLoginFailed}", {"a refused login"}),
