@@ -41,7 +41,7 @@ faults: install ## the kill and fault tests with many more rounds (KILLS=200)
 	KILLS=$${KILLS:-200} $(BIN)/python -m pytest -m faults --timeout=3600 tests
 
 fuzz: install ## the matcher against the reference, and every product and format with made lines (ROUNDS=50)
-	FUZZ_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/detect/test_matcher.py tests/detect/test_differential.py \
+	FUZZ_ROUNDS=$(or $(ROUNDS),50) $(BIN)/python -m pytest tests/detect/matching/test_matcher.py tests/detect/matching/test_differential.py \
 	  tests/normalise/test_normaliser.py tests/normalise/test_hostile.py tests/collectors/formats \
 	  --timeout=0 -p no:cacheprovider
 

@@ -19,7 +19,7 @@ from pipeline.model.errors import NotFoundError, RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
-    from pipeline.detect.backtest import Backtest
+    from pipeline.detect.jobs.backtest import Backtest
     from pipeline.serve.installation import Installation
 
 
@@ -38,8 +38,8 @@ def rules_backtest(
     """Play the stored events through it. Writes no finding; an exception keeps the result."""
     from tqdm import tqdm
 
-    from pipeline.detect.backtest import backtest_rule
-    from pipeline.detect.register import sync_shipped
+    from pipeline.detect.jobs.backtest import backtest_rule
+    from pipeline.detect.register.rules import sync_shipped
     from pipeline.serve.policy import opens_tickets
 
     if bool(which) == (draft is not None):
@@ -77,8 +77,8 @@ def rules_backfill(
     as_json: Json = False,
 ) -> None:
     """Evaluate a rule over what is stored already, in runs of its own. Its findings are real."""
-    from pipeline.detect.backfills import backfill_rule
-    from pipeline.detect.register import sync_shipped
+    from pipeline.detect.jobs.backfills import backfill_rule
+    from pipeline.detect.register.rules import sync_shipped
 
     now = utc_now()
     with opened(home) as here:
@@ -102,8 +102,8 @@ def rules_backfill(
 
 
 def _exception(here: Installation, which: str, span: dict[str, Any]) -> Backtest | None:
-    from pipeline.detect.backtest import backtest_exception
-    from pipeline.detect.exceptions import keep_backtest
+    from pipeline.detect.jobs.backtest import backtest_exception
+    from pipeline.detect.register.exceptions import keep_backtest
 
     try:
         which = whole_exception(here, which)
@@ -115,7 +115,7 @@ def _exception(here: Installation, which: str, span: dict[str, Any]) -> Backtest
 
 
 def _keep(here: Installation, found: Backtest) -> None:
-    from pipeline.detect.backtests import keep_result
+    from pipeline.detect.jobs.backtests import keep_result
 
     keep_result(here.state, OPERATOR, found.subject, found.revision, _plain(found), now=found.until)
 

@@ -41,10 +41,10 @@ def exception_add(
     as_json: Json = False,
 ) -> None:
     """Propose an exception. It hides nothing until it is approved."""
-    from pipeline.detect.exception_text import write_filter
-    from pipeline.detect.exceptions import Proposal, propose
-    from pipeline.detect.register import show_rule, sync_shipped
-    from pipeline.detect.rules import rules_from_texts
+    from pipeline.detect.register.exception_text import write_filter
+    from pipeline.detect.register.exceptions import Proposal, propose
+    from pipeline.detect.register.rules import show_rule, sync_shipped
+    from pipeline.detect.rulebook.rules import rules_from_texts
 
     if (file is None) == (not rule):
         raise UsageError("give a file, or --rule and --where", where="exception add")
@@ -110,7 +110,7 @@ def exception_draft(
 @exception.command("list")
 def exception_list(home: Home = None, as_json: Json = False) -> None:
     """Every exception, how it stands, and how many matches it hid."""
-    from pipeline.detect.exceptions import list_exceptions
+    from pipeline.detect.register.exceptions import list_exceptions
 
     with opened(home) as here:
         lines = list_exceptions(here.state, OPERATOR, now=utc_now())
@@ -120,7 +120,7 @@ def exception_list(home: Home = None, as_json: Json = False) -> None:
 @exception.command("show")
 def exception_show(id: Which, home: Home = None, as_json: Json = False) -> None:
     """One exception: its text, its life, and samples of what it hid."""
-    from pipeline.detect.exceptions import show_exception
+    from pipeline.detect.register.exceptions import show_exception
 
     with opened(home) as here:
         found = show_exception(here.state, OPERATOR, whole_exception(here, id), now=utc_now())
@@ -139,7 +139,7 @@ def exception_show(id: Which, home: Home = None, as_json: Json = False) -> None:
 @exception.command("approve")
 def exception_approve(id: Which, home: Home = None, as_json: Json = False) -> None:
     """Put it in force for what is received from now on."""
-    from pipeline.detect.exceptions import approve
+    from pipeline.detect.register.exceptions import approve
 
     with opened(home) as here:
         whole = whole_exception(here, id)
@@ -155,7 +155,7 @@ def exception_end(
     as_json: Json = False,
 ) -> None:
     """Stop it before its date."""
-    from pipeline.detect.exceptions import end
+    from pipeline.detect.register.exceptions import end
 
     with opened(home) as here:
         whole = whole_exception(here, id)

@@ -53,10 +53,10 @@ def match(
     import orjson
     from tqdm import tqdm
 
-    from pipeline.detect.compile import compile_rules
-    from pipeline.detect.match_file import matches
-    from pipeline.detect.rules import load_rules
-    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.detect.matching.compile import compile_rules
+    from pipeline.detect.matching.match_file import matches
+    from pipeline.detect.rulebook.rules import load_rules
+    from pipeline.detect.rulebook.taxonomy import Taxonomy
     from pipeline.normalise.geo import ADDRESS, COUNTRY
     from pipeline.settings.places import config_dir
 

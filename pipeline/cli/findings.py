@@ -62,7 +62,7 @@ def finding_show(
 ) -> None:
     """One finding: rule, entity, counts, its ticket, and its events as they came."""
     from pipeline.detect.reads.findings import get_finding
-    from pipeline.detect.samples import places_shown
+    from pipeline.detect.running.samples import places_shown
 
     with opened(home) as here:
         view = get_finding(here.state, here.store, OPERATOR, which)

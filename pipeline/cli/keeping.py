@@ -20,7 +20,7 @@ from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
-    from pipeline.serve.backup import Report
+    from pipeline.serve.keeping.backup import Report
 
 
 retention = typer.Typer(
@@ -37,7 +37,7 @@ def attach(app: typer.Typer) -> None:
 
 def doctor(home: Home = None, as_json: Json = False) -> None:
     """Look at everything that can go wrong, and say what to do; exit code 3 if something is."""
-    from pipeline.serve.doctor import examine_home
+    from pipeline.serve.doctor.doctor import examine_home
     from pipeline.serve.installation import home_folder
 
     found = examine_home(home_folder(home), utc_now())
@@ -60,7 +60,7 @@ def backup(
     as_json: Json = False,
 ) -> None:
     """The whole installation into one file, while it runs. It holds the installation's key."""
-    from pipeline.serve.backup import back_up, file_name
+    from pipeline.serve.keeping.backup import back_up, file_name
 
     now = utc_now()
     file = target / file_name(now) if target.is_dir() else target
@@ -75,8 +75,8 @@ def restore(
     as_json: Json = False,
 ) -> None:
     """A home out of a backup: the home must be empty or not be there."""
-    from pipeline.serve.backup import restore as restore_
     from pipeline.serve.installation import home_folder
+    from pipeline.serve.keeping.backup import restore as restore_
 
     with bar("B") as progress:
         done = restore_(file, home_folder(home), environ=dict(os.environ), progress=progress)
@@ -86,7 +86,7 @@ def restore(
 @retention.command("show")
 def show(home: Home = None, as_json: Json = False) -> None:
     """Per agency what is kept how long; holds; the last deletions."""
-    from pipeline.serve.retention import Floors, agencies_of
+    from pipeline.serve.keeping.retention import Floors, agencies_of
     from pipeline.store.disposals import disposals
     from pipeline.store.holds import list_holds
 
@@ -146,7 +146,7 @@ def show(home: Home = None, as_json: Json = False) -> None:
 @retention.command("run")
 def run(home: Home = None, as_json: Json = False) -> None:
     """Delete now what has reached its age, rather than at night."""
-    from pipeline.serve.retention import run_now
+    from pipeline.serve.keeping.retention import run_now
     from pipeline.store.base import Upkeep
 
     with opened(home) as here:

@@ -28,7 +28,7 @@ def attach(app: typer.Typer) -> None:
 def mirrors_list(home: Home = None, as_json: Json = False) -> None:
     """Every mirror: what waits for it, what it has refused, since when it fails and why."""
     from pipeline.tickets.mirrors.kinds import proven
-    from pipeline.tickets.outbox import standings
+    from pipeline.tickets.outbox.rows import standings
 
     with opened(home) as here:
         systems = here.settings.mirrors.systems
@@ -79,7 +79,7 @@ def mirrors_dead(
     as_json: Json = False,
 ) -> None:
     """Deeds that a mirror refused, or whose outcome stayed unknown for too long."""
-    from pipeline.tickets.outbox import dead_rows
+    from pipeline.tickets.outbox.rows import dead_rows
 
     with opened(home) as here:
         rows = dead_rows(
@@ -103,7 +103,7 @@ def mirrors_replay(
 ) -> None:
     """Send dead deeds again, after what was wrong is mended; each is looked up over there first."""
     from pipeline.model.clock import utc_now
-    from pipeline.tickets.outbox import replay
+    from pipeline.tickets.outbox.rows import replay
 
     if which is None and not mirror:
         raise UsageError(

@@ -114,9 +114,9 @@ def _samples(file: Path) -> Samples:
 
 
 def _feeds(here: Installation, agency: str, product: str, seen: Preview) -> Feeds:
-    from pipeline.detect.feeding import products_of_agencies
     from pipeline.detect.reads.rules import active_ids
     from pipeline.detect.reads.standing import RuleJudge
+    from pipeline.detect.rulebook.feeding import products_of_agencies
     from pipeline.sources.onboarding.feeds import feeds
 
     judged = RuleJudge(here.state, here.settings.cache)()

@@ -82,7 +82,7 @@ def ticket_list(
 @ticket.command("show")
 def ticket_show(which: Which, home: Home = None, as_json: Json = False) -> None:
     """One ticket: why it exists, its events as they came, and what happened to it."""
-    from pipeline.detect.samples import places_shown
+    from pipeline.detect.running.samples import places_shown
     from pipeline.tickets.queue import get_ticket
 
     with opened(home) as here:

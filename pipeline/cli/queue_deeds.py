@@ -229,7 +229,7 @@ def _sign(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say what an incident shows: the legal clocks follow."""
-    from pipeline.tickets.incident import mark
+    from pipeline.tickets.clocks.incident import mark
 
     _do(
         which, revision, key, home, as_json,
@@ -243,7 +243,7 @@ def _notified(
     revision: Revision = None, key: Key = "", home: Home = None, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Record the notice that a legal clock waits for."""
-    from pipeline.tickets.incident import notified
+    from pipeline.tickets.clocks.incident import notified
 
     _do(
         which,

@@ -25,7 +25,7 @@ def rules_lock(
     as_json: Json = False,
 ) -> None:
     """Give new and changed rules of a folder their next version in its lock.json."""
-    from pipeline.detect.lock import write_lock
+    from pipeline.detect.proof.lock import write_lock
     from pipeline.settings.places import rules_dir
 
     lines = write_lock(folder or rules_dir())
@@ -38,8 +38,8 @@ def rules_export_taxonomy(
     as_json: Json = False,
 ) -> None:
     """Write the taxonomy as processing pipelines for sigma-cli (`sigma convert -t lucene -p FILE`)."""
-    from pipeline.detect.export import export_pipeline, variants
-    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.detect.rulebook.export import export_pipeline, variants
+    from pipeline.detect.rulebook.taxonomy import Taxonomy
     from pipeline.settings.places import config_dir
 
     taxonomy = Taxonomy.load(config_dir() / "taxonomy")

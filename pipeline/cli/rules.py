@@ -19,7 +19,7 @@ from pipeline.model.scope import OPERATOR
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pipeline.detect.feeding import Standing
+    from pipeline.detect.rulebook.feeding import Standing
 
 rules = typer.Typer(no_args_is_help=True, help="Sigma rules.")
 Which = Annotated[str, typer.Argument(help="The rule's id, or its beginning.")]
@@ -42,7 +42,7 @@ def rules_import(
     """Make the rules of the paths the installation's; what was switched off stays off."""
     from tqdm import tqdm
 
-    from pipeline.detect.register import import_rules
+    from pipeline.detect.register.rules import import_rules
 
     with (
         opened(home, create=True) as here,
@@ -99,7 +99,7 @@ def rules_list(
     """Rules in order of path: those that run, and why the others cannot fire here."""
     from pipeline.access.agencies import check_agency
     from pipeline.detect.reads.standing import standings
-    from pipeline.detect.register import list_rules
+    from pipeline.detect.register.rules import list_rules
 
     if state and state not in _STATES:
         raise UsageError("no such state", where="--state", got=state, expected=", ".join(_STATES))
@@ -139,7 +139,7 @@ def rules_show(
     """One rule: its text, what it found, its changes, and at which agencies it can fire."""
     from pipeline.detect.reads.rules import full_id, one_rule
     from pipeline.detect.reads.standing import standings
-    from pipeline.detect.register import show_rule
+    from pipeline.detect.register.rules import show_rule
 
     with opened(home) as here:
         rule = full_id(here.state, OPERATOR, which)
@@ -178,9 +178,9 @@ def rules_check(
     as_json: Json = False,
 ) -> None:
     """Every fault of rule files, with file and line; exit code 2 if there is any."""
-    from pipeline.detect.law import check
-    from pipeline.detect.rules import load_rules
-    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.detect.proof.law import check
+    from pipeline.detect.rulebook.rules import load_rules
+    from pipeline.detect.rulebook.taxonomy import Taxonomy
     from pipeline.normalise.product import load_products
     from pipeline.settings.places import config_dir
 
@@ -216,7 +216,7 @@ def rules_switch(
 ) -> None:
     """Switch a rule on or off; it stays so over imports, and the deed is recorded."""
     from pipeline.detect.reads.rules import full_id
-    from pipeline.detect.register import switch
+    from pipeline.detect.register.rules import switch
 
     with opened(home) as here:
         rule = full_id(here.state, OPERATOR, which)

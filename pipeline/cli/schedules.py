@@ -28,7 +28,7 @@ def attach(app: typer.Typer) -> None:
 @schedule.command("list")
 def schedule_list(home: Home = None, as_json: Json = False) -> None:
     """Every schedule: its interval, how far behind it is, and why it rests if it does."""
-    from pipeline.detect.scheduler import schedules
+    from pipeline.detect.running.scheduler import schedules
 
     with opened(home) as here:
         found = schedules(here.state, here.store, OPERATOR, now=utc_now())
@@ -43,7 +43,7 @@ def schedule_pause(
     as_json: Json = False,
 ) -> None:
     """Start no run until it is resumed. Nothing is skipped."""
-    from pipeline.detect.scheduler import pause
+    from pipeline.detect.running.scheduler import pause
 
     with opened(home) as here:
         pause(here.state, OPERATOR, name, reason, now=utc_now())
@@ -53,7 +53,7 @@ def schedule_pause(
 @schedule.command("resume")
 def schedule_resume(name: Name = "main", home: Home = None, as_json: Json = False) -> None:
     """Let runs start again, where they stopped."""
-    from pipeline.detect.scheduler import resume
+    from pipeline.detect.running.scheduler import resume
 
     with opened(home) as here:
         resume(here.state, OPERATOR, name, now=utc_now())
@@ -71,7 +71,7 @@ def schedule_maintain(
     as_json: Json = False,
 ) -> None:
     """Declare a span in which runs wait; without --until, list the declared ones."""
-    from pipeline.detect import maintenance
+    from pipeline.detect.running import maintenance
 
     now = utc_now()
     with opened(home) as here:

@@ -18,7 +18,7 @@ from pipeline.model.errors import RefusedError, UsageError
 from pipeline.model.scope import OPERATOR
 
 if TYPE_CHECKING:
-    from pipeline.store.lake_verify import Damage
+    from pipeline.store.lake.verify import Damage
 
 
 class Kind(StrEnum):
@@ -80,7 +80,7 @@ def copy(
     as_json: Json = False,
 ) -> None:
     """Carry this home's events over to the other kind of store, and compare both. Doing it again goes on."""
-    from pipeline.serve.moving import copy_store
+    from pipeline.serve.keeping.moving import copy_store
 
     with opened(home) as here, bar(" receipts") as progress:
         copied = copy_store(here, to.value, progress, now=utc_now())
@@ -103,7 +103,7 @@ def discard(
     as_json: Json = False,
 ) -> None:
     """Delete what the store that is not in use holds: after a copy, or of one that was given up."""
-    from pipeline.serve.moving import discard_store
+    from pipeline.serve.keeping.moving import discard_store
 
     with opened(home) as here:
         gone = discard_store(here, kind.value, now=utc_now(), yes=yes)
@@ -129,8 +129,8 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Read every file of the lake and compare it with its digest; exit code 3 if one stays damaged."""
-    from pipeline.serve.mending import from_backup, from_spool
-    from pipeline.store import lake_verify
+    from pipeline.serve.keeping.mending import from_backup, from_spool
+    from pipeline.store.lake import verify as lake_verify
 
     now = utc_now()
     with opened(home) as here:

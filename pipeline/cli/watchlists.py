@@ -31,7 +31,7 @@ def attach(app: typer.Typer) -> None:
 @watchlist.command("list")
 def watchlist_list(home: Home = None, as_json: Json = False) -> None:
     """Every watch-list, with its kind and how many values it has."""
-    from pipeline.detect.watchlists import list_lists
+    from pipeline.detect.register.watchlists import list_lists
 
     with opened(home) as here:
         items = [msgspec.structs.asdict(line) for line in list_lists(here.state, OPERATOR)]
@@ -41,7 +41,7 @@ def watchlist_list(home: Home = None, as_json: Json = False) -> None:
 @watchlist.command("show")
 def watchlist_show(name: Name, home: Home = None, as_json: Json = False) -> None:
     """The values of a watch-list."""
-    from pipeline.detect.watchlists import list_values
+    from pipeline.detect.register.watchlists import list_values
 
     with opened(home) as here:
         values = list_values(here.state, OPERATOR, name)
@@ -83,7 +83,7 @@ def watchlist_remove(
 @watchlist.command("drop")
 def watchlist_drop(name: Name, note: Note = "", home: Home = None, as_json: Json = False) -> None:
     """Take a whole watch-list away; rules that ask it cannot fire any more. Its history stays."""
-    from pipeline.detect.watchlists import drop_list
+    from pipeline.detect.register.watchlists import drop_list
 
     with opened(home) as here:
         drop_list(here.state, OPERATOR, name, note=note, now=utc_now())
@@ -93,7 +93,7 @@ def watchlist_drop(name: Name, note: Note = "", home: Home = None, as_json: Json
 def _change(
     name: str, change: dict[str, Any], note: str, home: Path | None, *, as_json: bool
 ) -> None:
-    from pipeline.detect.watchlists import change_list
+    from pipeline.detect.register.watchlists import change_list
 
     with opened(home, create=True) as here:
         added, removed = change_list(here.state, OPERATOR, name, **change, note=note, now=utc_now())
@@ -101,7 +101,7 @@ def _change(
 
 
 def _given(values: list[str] | None, file: Path | None) -> list[str]:
-    from pipeline.detect.watchlists import read_values
+    from pipeline.detect.register.watchlists import read_values
 
     found = list(values or ())
     if file is not None:

@@ -23,7 +23,7 @@ from pipeline.console.markdown import markdown
 from pipeline.console.reasons import reason, trouble
 from pipeline.console.safe_text import is_odd, marked_text, safe_text
 from pipeline.model.clock import for_people, to_iso
-from pipeline.tickets.packs import standing
+from pipeline.tickets.clocks.packs import standing
 from pipeline.tickets.priority import precision
 
 FOLDER: Final = Path(__file__).parent

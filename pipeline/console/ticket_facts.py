@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from pipeline.detect.samples import places_shown
-from pipeline.detect.text import fold
+from pipeline.detect.matching.text import fold
+from pipeline.detect.running.samples import places_shown
 from pipeline.model import events
 from pipeline.model.clock import from_micros
 from pipeline.model.documents import fields, first_of, flatten, term

@@ -15,8 +15,8 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from pipeline.detect.maintenance import resting
-from pipeline.detect.runs import cursors_of
+from pipeline.detect.running.maintenance import resting
+from pipeline.detect.running.runs import cursors_of
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.installation import Installation
 from pipeline.state.alarms import close_alarm, open_alarms, raise_alarm

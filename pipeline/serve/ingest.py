@@ -180,7 +180,7 @@ def see_through(here: Installation, so_far: Ingested, report: Report) -> Ingeste
 
 def _see_node(here: Installation, node: str, last: int, report: Report) -> None:
     """Until the node's records up to `last` are settled and evaluated."""
-    from pipeline.detect.runs import cursors_of
+    from pipeline.detect.running.runs import cursors_of
 
     while here.store.watermark().get(node, 0) < last:
         with _role(here, "normalise") as ours:
@@ -225,10 +225,10 @@ def detect_all(here: Installation) -> int:
     """Evaluate every window that waits; the number of matches. The first failure is raised."""
     import os
 
-    from pipeline.detect.active import ActiveRules
-    from pipeline.detect.register import sync_shipped
-    from pipeline.detect.runs import run_once
-    from pipeline.detect.scheduler import ensure_schedule
+    from pipeline.detect.register.rules import sync_shipped
+    from pipeline.detect.running.active import ActiveRules
+    from pipeline.detect.running.runs import run_once
+    from pipeline.detect.running.scheduler import ensure_schedule
     from pipeline.model.errors import ServiceAwayError
 
     ensure_schedule(here.state, interval=here.settings.detect.interval, now=utc_now())

@@ -57,8 +57,8 @@ class Installation:
                 chosen.elasticsearch, self.state,
                 resend_days=chosen.resend_days, seconds=chosen.search_seconds,
             )  # fmt: skip
-        from pipeline.store.lake import Lake
-        from pipeline.store.lake_search import Limits
+        from pipeline.store.lake.search import Limits
+        from pipeline.store.lake.store import Lake
 
         limits = Limits(chosen.search_seconds, chosen.search_bytes, chosen.search_threads)
         return Lake(self.settings.lake, self.state, resend_days=chosen.resend_days, limits=limits)

@@ -17,7 +17,7 @@ import sys
 import threading
 from pathlib import Path
 
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve.installation import Installation, open_home
@@ -78,7 +78,7 @@ class JobDesk:
 
 
 def main(home: Path, *, replays: bool = False) -> None:
-    from pipeline.detect.job_work import do_one, work_once
+    from pipeline.detect.jobs.work import do_one, work_once
 
     os.nice(NICE)
     stop = threading.Event()

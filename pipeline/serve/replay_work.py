@@ -12,8 +12,8 @@ import threading
 from datetime import datetime
 from typing import Any, Final
 
-from pipeline.detect.job_work import Sign, StoppedError, Work
-from pipeline.detect.jobs import Taken
+from pipeline.detect.jobs.jobs import Taken
+from pipeline.detect.jobs.work import Sign, StoppedError, Work
 from pipeline.serve.ingest import Ingested, settled_counts
 from pipeline.serve.installation import Installation
 from pipeline.serve.replay import Replayed, letters_again, replay

@@ -78,7 +78,7 @@ def _collect(
 
 def _normalise(here: Installation, stop: threading.Event) -> None:
     from pipeline.serve.job_worker import JobDesk
-    from pipeline.serve.keeper import Keeper
+    from pipeline.serve.keeping.keeper import Keeper
     from pipeline.serve.settling import Settling
 
     heart = Heart(here.state, "normalise")
@@ -97,10 +97,10 @@ def _normalise(here: Installation, stop: threading.Event) -> None:
 
 
 def _detect(here: Installation, stop: threading.Event) -> None:
-    from pipeline.detect.active import ActiveRules
-    from pipeline.detect.register import sync_shipped
-    from pipeline.detect.runs import Limits
-    from pipeline.detect.scheduler import detect_loop
+    from pipeline.detect.register.rules import sync_shipped
+    from pipeline.detect.running.active import ActiveRules
+    from pipeline.detect.running.runs import Limits
+    from pipeline.detect.running.scheduler import detect_loop
     from pipeline.serve.job_worker import JobDesk
 
     settings = here.settings.detect
@@ -119,14 +119,14 @@ def _detect(here: Installation, stop: threading.Event) -> None:
 
 
 def _tickets(here: Installation, stop: threading.Event) -> None:
-    from pipeline.serve.alarm_mail import AlarmPost
     from pipeline.serve.flow_watch import HomeWatch
     from pipeline.serve.links import console_url
-    from pipeline.serve.notice_mail import NoticePost
+    from pipeline.serve.mail.alarms import AlarmPost
+    from pipeline.serve.mail.notices import NoticePost
     from pipeline.serve.policy import ticket_policy
     from pipeline.serve.source_watch import SourceWatcher
     from pipeline.tickets.loop import tickets_loop
-    from pipeline.tickets.outbox_post import Post
+    from pipeline.tickets.outbox.post import Post
 
     heart = Heart(here.state, "tickets")
     mirrors = Post(

@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from collectors.groups import part, roles, with_groups
 from pipeline.model.clock import to_iso, utc_now
 from pipeline.model.errors import ServiceAwayError
-from pipeline.serve.alarm_mail import AlarmPost
 from pipeline.serve.disk import trouble
 from pipeline.serve.installation import Installation
+from pipeline.serve.mail.alarms import AlarmPost
 from pipeline.serve.pulse import RoleHealth, read_pulses
 from pipeline.state.alarms import close_alarm, open_alarms, raise_alarm
 from pipeline.state.tables.operation import Meta

@@ -22,7 +22,7 @@ from pipeline.model.ids import content_hash
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.tickets import Deed, Ticket
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 
 CLAIM_HOLDS: Final = timedelta(hours=12)
 """After the owner's last deed; then anyone may claim."""

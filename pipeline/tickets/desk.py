@@ -26,7 +26,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.detect.correlation import CENTRE
+from pipeline.detect.correlations.correlation import CENTRE
 from pipeline.model.detections import Level
 from pipeline.model.ids import new_id
 from pipeline.model.scope import SYSTEM

@@ -12,7 +12,7 @@ from typing import Final
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from pipeline.detect.correlation import CENTRE
+from pipeline.detect.correlations.correlation import CENTRE
 from pipeline.model import fold
 from pipeline.model.events import AGENCY
 from pipeline.model.ids import content_hash

@@ -20,7 +20,7 @@ from pipeline.model.scope import SYSTEM
 from pipeline.state.tables.detection import FindingRow
 from pipeline.state.tables.tickets import RulePrecision, Ticket, TicketFinding, TicketHistory
 from pipeline.tickets.assets import place
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 from pipeline.tickets.history import record
 from pipeline.tickets.priority import of_ticket
 

@@ -15,7 +15,7 @@ from pipeline.model.scope import SYSTEM
 from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.tickets import Ticket
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 from pipeline.tickets.history import record
 
 _MOST: Final = 25  # tickets of one transaction

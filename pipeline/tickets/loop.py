@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Final
 
-from pipeline.detect.scheduler import Beat
+from pipeline.detect.running.scheduler import Beat
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
 from pipeline.state.alarms import close_alarm, raise_alarm

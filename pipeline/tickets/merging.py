@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from pipeline.model.errors import ConflictError, UsageError
 from pipeline.model.tickets import ClosingReason, TicketStatus
 from pipeline.state.tables.tickets import Ticket, TicketFinding
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 from pipeline.tickets.deeds import CLAIM_HOLDS, standing
 from pipeline.tickets.figures import refresh
 from pipeline.tickets.history import record

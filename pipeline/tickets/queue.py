@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
 from pipeline.access.permissions import scope_for
-from pipeline.detect.correlation import CENTRE
+from pipeline.detect.correlations.correlation import CENTRE
 from pipeline.model.clock import from_micros
 from pipeline.model.detections import Level
 from pipeline.model.errors import UsageError
@@ -26,7 +26,7 @@ from pipeline.state.tables.rules import RuleRevision, Ruleset
 from pipeline.state.tables.tickets import Ticket, TicketFinding, TicketHistory, TicketTag
 from pipeline.store.base import Store, TimeRange
 from pipeline.tickets.attachments import AttachmentView, attachments_of
-from pipeline.tickets.clocks import clocks_of
+from pipeline.tickets.clocks.clocks import clocks_of
 from pipeline.tickets.deeds import find
 from pipeline.tickets.filters import EVERY_OPEN, Filters, conditions
 from pipeline.tickets.priority import Priority, of_ticket

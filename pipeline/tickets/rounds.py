@@ -16,11 +16,11 @@ from pipeline.model.clock import CITY_ZONE
 from pipeline.state.alarms import close_alarm, raise_alarm
 from pipeline.state.state import State
 from pipeline.state.tables.access import Person
-from pipeline.tickets.clocks import clocks_once
+from pipeline.tickets.clocks.clocks import clocks_once
+from pipeline.tickets.clocks.packs import standing
 from pipeline.tickets.deeds import forget_deeds
 from pipeline.tickets.leases import lapse_once
 from pipeline.tickets.notices import forget_notices, notices_once
-from pipeline.tickets.packs import standing
 from pipeline.tickets.priority import reckon_once
 
 OFTEN: Final = timedelta(seconds=5)

@@ -22,7 +22,7 @@ from pipeline.model.tickets import TicketStatus
 from pipeline.state.state import State
 from pipeline.state.tables.access import Person
 from pipeline.state.tables.tickets import HandOver, Ticket
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 from pipeline.tickets.deeds import CLAIM_HOLDS, once
 from pipeline.tickets.history import record
 from pipeline.tickets.life import checked_text

@@ -16,7 +16,7 @@ import msgspec
 import sqlalchemy as sa
 
 from pipeline.access.permissions import scope_for
-from pipeline.detect.correlation import CENTRE
+from pipeline.detect.correlations.correlation import CENTRE
 from pipeline.model import events
 from pipeline.model.documents import term
 from pipeline.model.scope import Actor, Scope

@@ -85,7 +85,7 @@ def test_a_shift_is_handed_over_once(api: Api) -> None:
 def test_mirrors_stand_and_their_dead_deeds_are_sent_again_within_reach(api: Api) -> None:
     state, now = api.site.state, api.site.clock()
     from pipeline.settings.values import MirrorSettings, MirrorSystem
-    from pipeline.tickets.outbox import know_mirrors
+    from pipeline.tickets.outbox.rows import know_mirrors
 
     system = MirrorSystem(name="jira", kind="jira", url="https://jira.example")
     know_mirrors(state, MirrorSettings(systems=[system]))

@@ -8,8 +8,8 @@ from typing import Any
 
 from support.api_client import V1, Api, Caller
 
-from pipeline.detect import jobs
-from pipeline.detect.register import import_rules
+from pipeline.detect.jobs import jobs
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.scope import OPERATOR
 from pipeline.state.tables.desk import Notice
 from pipeline.state.tables.tickets import Ticket

@@ -30,7 +30,7 @@ from parts import compiled_set
 from scaled import COMMIT, lines, write_lake
 from support.elasticsearch import session_node, store_at, wipe
 
-from pipeline.detect.compile import Compiled
+from pipeline.detect.matching.compile import Compiled
 from pipeline.model.clock import utc_now
 from pipeline.model.detections import Window
 from pipeline.model.scope import Scope
@@ -39,7 +39,7 @@ from pipeline.store.base import ALL_TIME, Commit, SearchableStore
 from pipeline.store.columns import concat
 from pipeline.store.elasticsearch.documents import prepare
 from pipeline.store.elasticsearch.store import ElasticsearchStore
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
 COLUMNS = frozenset(
@@ -214,8 +214,8 @@ def by_query(store: ElasticsearchStore, compiled: Compiled, window: Window) -> t
     from sigma.processing.pipeline import ProcessingPipeline
     from sigma.rule import SigmaRule
 
-    from pipeline.detect.export import export_pipeline
-    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.detect.rulebook.export import export_pipeline
+    from pipeline.detect.rulebook.taxonomy import Taxonomy
     from pipeline.settings.places import config_dir
 
     exported = export_pipeline(Taxonomy.load(config_dir() / "taxonomy"))

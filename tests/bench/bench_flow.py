@@ -31,7 +31,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from support.serving import free_port, until
 
 from pipeline.access import people, tokens
-from pipeline.detect.register import import_rules
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.clock import CITY_ZONE, utc_now
 from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.serve.installation import open_home

@@ -33,7 +33,7 @@ from pipeline.normalise.normaliser import normalise
 from pipeline.normalise.product import load_products
 from pipeline.state.state import State
 from pipeline.store.base import ALL_TIME, Commit
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 ROOT = Path(__file__).resolve().parents[2]
 DAY = datetime(2026, 11, 23, tzinfo=UTC)

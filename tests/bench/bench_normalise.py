@@ -41,7 +41,7 @@ from pipeline.normalise.product import Product, load_products  # noqa: E402
 from pipeline.state.state import State  # noqa: E402
 from pipeline.state.tables.register import Agency, Source  # noqa: E402
 from pipeline.store.intake import settle_once  # noqa: E402
-from pipeline.store.lake import Lake  # noqa: E402
+from pipeline.store.lake.store import Lake  # noqa: E402
 
 AGENCIES: Final = 168
 ROUNDS: Final = 3

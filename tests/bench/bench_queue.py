@@ -48,7 +48,7 @@ from pipeline.state.tables.operation import Counter as CounterRow
 from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import Ticket, sought_text
 from pipeline.tickets.attachments import Shelf
-from pipeline.tickets.clocks import follow
+from pipeline.tickets.clocks.clocks import follow
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.grouping import tickets_once
 from pipeline.tickets.life import claim

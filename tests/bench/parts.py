@@ -17,15 +17,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from pipeline.detect.compile import Compiled, compile_rules
-from pipeline.detect.rules import Rule, load_rules
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.matching.compile import Compiled, compile_rules
+from pipeline.detect.rulebook.rules import Rule, load_rules
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.model.detections import Window
 from pipeline.model.memory import keep_memory
 from pipeline.model.scope import Scope
 from pipeline.settings.places import config_dir
 from pipeline.state.state import State
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 CPU: Final = time.process_time
 ALL: Final = ("rules", "rules-emerging-threats", "rules-threat-hunting")
@@ -124,7 +124,7 @@ def latency(folder: Path, rules: str, events: int, **_: Any) -> dict[str, Any]:
 def ndjson(folder: Path, rules: str, events: int, **_: Any) -> dict[str, Any]:
     """`match` on a file of lines after start-up: everything from the open file to the matches in order."""
     from pipeline.cli.files import MATCHED, _Batches
-    from pipeline.detect.match_file import matches
+    from pipeline.detect.matching.match_file import matches
     from pipeline.normalise.product import load_products
 
     keep_memory()
@@ -173,7 +173,7 @@ def sqlite(folder: Path, rules: str, events: int, share: int = 12, **_: Any) -> 
     from sigma.exceptions import SigmaError
     from sigma.processing.pipeline import ProcessingPipeline
 
-    from pipeline.detect.export import export_pipeline
+    from pipeline.detect.rulebook.export import export_pipeline
 
     upto = min(events, 100_000)
     compiled = compiled_set(folder, rules)

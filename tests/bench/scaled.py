@@ -104,7 +104,7 @@ def write_lake(folder: Path, given: Iterable[bytes]) -> None:
     from pipeline.normalise.product import load_products
     from pipeline.state.state import State
     from pipeline.store.base import Commit
-    from pipeline.store.lake import Lake
+    from pipeline.store.lake.store import Lake
 
     folder.mkdir(parents=True, exist_ok=True)
     if (folder / "whole").exists():

@@ -8,7 +8,7 @@ from pathlib import Path
 from support.cli_words import RULE
 from support.terminal import Terminal
 
-from pipeline.detect.evidence import evidence_path
+from pipeline.detect.proof.evidence import evidence_path
 from pipeline.settings.places import rules_dir
 
 

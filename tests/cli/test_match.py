@@ -38,10 +38,10 @@ def test_every_regression_case_of_sigmahq_fires(
     corpora: Path, sigma_rules: Path, tmp_path: Path
 ) -> None:
     from pipeline.cli.files import _Batches, _product
-    from pipeline.detect.compile import compile_rules
-    from pipeline.detect.match_file import matches
-    from pipeline.detect.rules import load_rules
-    from pipeline.detect.taxonomy import Taxonomy
+    from pipeline.detect.matching.compile import compile_rules
+    from pipeline.detect.matching.match_file import matches
+    from pipeline.detect.rulebook.rules import load_rules
+    from pipeline.detect.rulebook.taxonomy import Taxonomy
     from pipeline.settings.places import config_dir
 
     class Silent:

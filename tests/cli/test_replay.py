@@ -16,8 +16,8 @@ from support.cli_words import EVENT, RULE
 from support.terminal import Terminal
 
 from collectors.spool import segments
-from pipeline.detect import jobs
-from pipeline.detect.job_work import do_one
+from pipeline.detect.jobs import jobs
+from pipeline.detect.jobs.work import do_one
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.serve.ingest import settle_node

@@ -12,7 +12,7 @@ from support.console_client import Site
 from support.seed_cast import EXCEPTION
 from support.seed_detection import FOUND
 
-from pipeline.detect.exceptions import find_exception
+from pipeline.detect.register.exceptions import find_exception
 from pipeline.model.clock import to_iso
 from pipeline.model.scope import OPERATOR
 from pipeline.state.tables.jobs import JobRow

@@ -10,7 +10,7 @@ from support.console_client import Site
 from support.seed_cast import FOREIGN, OWN
 
 from pipeline.console.hexdump import hexdump
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.model.scope import OPERATOR
 from pipeline.state.tables.intake import DeadLetterRow
 

@@ -10,8 +10,9 @@ import pytest
 from support.console_client import Browser, Site
 from support.people import analyst
 
-from pipeline.tickets import incident, life
-from pipeline.tickets.clocks import clocks_once
+from pipeline.tickets import life
+from pipeline.tickets.clocks import incident
+from pipeline.tickets.clocks.clocks import clocks_once
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.filters import Filters
 from pipeline.tickets.queue import list_tickets

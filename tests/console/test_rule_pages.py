@@ -11,7 +11,7 @@ from support.console_client import Site
 
 from pipeline.console.catalogues import load
 from pipeline.console.reasons import reason
-from pipeline.detect.register import import_rules
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.scope import OPERATOR
 
 RULE = "00000001-7c1e-4a5b-9d2f-000000000000"

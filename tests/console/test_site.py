@@ -11,7 +11,7 @@ from support.console_client import Site as Seeded
 
 from pipeline.console.site import Site
 from pipeline.detect.reads.standing import Judged, RuleJudge
-from pipeline.detect.register import import_rules
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.scope import OPERATOR
 
 RULE = """title: Probe {0}

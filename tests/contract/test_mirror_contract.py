@@ -22,8 +22,8 @@ from pipeline.tickets.life import close, comment
 from pipeline.tickets.mirrors.base import Verdict, attempt
 from pipeline.tickets.mirrors.letters import write
 from pipeline.tickets.mirrors.make import make
-from pipeline.tickets.outbox import know_mirrors
-from pipeline.tickets.outbox_courier import Courier
+from pipeline.tickets.outbox.courier import Courier
+from pipeline.tickets.outbox.rows import know_mirrors
 
 HOSTS = ("127.0.0.1",)
 SECRET = "s3cret-of-the-mirror"

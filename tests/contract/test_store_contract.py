@@ -39,7 +39,7 @@ def store(
     request: pytest.FixtureRequest, tmp_path: Path, state: State
 ) -> Iterator[SearchableStore]:
     if request.param == "lake":
-        from pipeline.store.lake import Lake
+        from pipeline.store.lake.store import Lake
 
         opened: SearchableStore = Lake(tmp_path / "lake", state)
     else:

@@ -26,8 +26,8 @@ from pipeline.store.base import ALL_TIME, SearchableStore
 from pipeline.store.copying import Copied, Movable, copy, discard, sum_rows
 from pipeline.store.elasticsearch.moving import ClusterMover
 from pipeline.store.kind import claim
-from pipeline.store.lake import Lake
-from pipeline.store.lake_moving import LakeMover
+from pipeline.store.lake.moving import LakeMover
+from pipeline.store.lake.store import Lake
 
 ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 LONG = "x" * 9_000

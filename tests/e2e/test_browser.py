@@ -14,7 +14,7 @@ from support.seed_cast import DRAFT, EXCEPTION, OWN, PASSWORD
 from support.seed_detection import FOUND
 
 from pipeline.access import links, people
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.model.clock import to_iso
 from pipeline.model.scope import OPERATOR, Actor, Scope
 from pipeline.tickets import life

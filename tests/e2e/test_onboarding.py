@@ -18,7 +18,7 @@ from e2e.test_browser import assert_accessible
 from support.serving import free_port, until
 
 from pipeline.access import links, people
-from pipeline.detect.register import import_rules
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.installation import open_home

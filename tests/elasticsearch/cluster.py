@@ -31,9 +31,9 @@ from support.detecting import PlainEvaluator
 from support.elasticsearch import node_module
 
 from collectors.spool import Draft, SpoolReader, SpoolWriter
-from pipeline.detect.findings import Hit
-from pipeline.detect.runs import Limits, run_once
-from pipeline.detect.scheduler import lag
+from pipeline.detect.running.findings import Hit
+from pipeline.detect.running.runs import Limits, run_once
+from pipeline.detect.running.scheduler import lag
 from pipeline.model import events
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.detections import Match, Window

@@ -30,11 +30,11 @@ from support.exported import cause
 from support.provoke import provoked
 from support.states import empty_state
 
-from pipeline.detect.compile import Compiled, compile_rules
-from pipeline.detect.export import export_pipeline, variants
-from pipeline.detect.rules import load_rules
-from pipeline.detect.taxonomy import Taxonomy
-from pipeline.detect.tree import any_of
+from pipeline.detect.matching.compile import Compiled, compile_rules
+from pipeline.detect.matching.tree import any_of
+from pipeline.detect.rulebook.export import export_pipeline, variants
+from pipeline.detect.rulebook.rules import load_rules
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.model import events
 from pipeline.model.clock import to_micros
 from pipeline.model.detections import Window
@@ -93,7 +93,7 @@ def test_a_node_takes_every_query(elasticsearch_url: str, index: str, sigma_rule
         try:
             made = backend.convert_rule(SigmaRule.from_yaml(path.read_text("utf-8")))
         except SigmaError:
-            continue  # `tests/detect/test_export.py` says which, and why
+            continue  # `tests/detect/rulebook/test_export.py` says which, and why
         queries += [(path.name, query) for query in made]
     assert len(queries) > 3_600 // EVERY
     refused = []

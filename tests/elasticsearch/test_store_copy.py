@@ -25,7 +25,7 @@ from pipeline.serve.locks import role_lock
 from pipeline.state.state import State
 from pipeline.store.base import ALL_TIME
 from pipeline.store.kind import claim
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}
 KILLS = max(3, int(os.environ.get("KILLS", "3")) // 4)
@@ -112,7 +112,7 @@ def _turned(home: Path, to: str, state: State, cluster: Any) -> str:
     """Copied to its end: the old store is emptied, and the way goes back."""
     from pipeline.store.copying import discard
     from pipeline.store.elasticsearch.moving import ClusterMover
-    from pipeline.store.lake_moving import LakeMover
+    from pipeline.store.lake.moving import LakeMover
 
     if to == "elasticsearch":
         assert discard(LakeMover(home / "lake", state, NOW), "lake", state) == EVENTS

@@ -23,7 +23,7 @@ from support.people import analyst
 from pipeline.access import people
 from pipeline.model.clock import EPOCH
 from pipeline.model.scope import OPERATOR
-from pipeline.serve.notice_mail import NoticePost
+from pipeline.serve.mail.notices import NoticePost
 from pipeline.settings.values import AlarmMail, HealthSettings
 from pipeline.sources.watch import watch_once
 from pipeline.state.state import State

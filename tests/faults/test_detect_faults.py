@@ -22,7 +22,7 @@ from support.detect_process import EXCEPTION, LEASE, work
 from support.detecting import SCHEMA, event
 from support.states import empty_state
 
-from pipeline.detect.runs import cursors_of
+from pipeline.detect.running.runs import cursors_of
 from pipeline.model import events
 from pipeline.model.clock import EPOCH
 from pipeline.state.state import State
@@ -36,7 +36,7 @@ from pipeline.state.tables.detection import (
 )
 from pipeline.state.tables.rules import ExceptionRow
 from pipeline.store.base import Commit
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 pytestmark = pytest.mark.faults
 _ROOT = Path(__file__).resolve().parents[2]

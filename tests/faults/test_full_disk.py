@@ -23,9 +23,10 @@ from pathlib import Path
 from support.small_home import NODE, another_agency, numbers_stored, small_home, spool
 from pipeline.model.clock import utc_now
 from pipeline.model.errors import ServiceAwayError
-from pipeline.serve import backup, disk
+from pipeline.serve import disk
+from pipeline.serve.keeping import backup
 from pipeline.serve.ingest import settle_node
-from pipeline.serve.keeper import Keeper
+from pipeline.serve.keeping.keeper import Keeper
 from pipeline.state.alarms import open_alarms
 
 root, now = Path(sys.argv[1]), utc_now()

@@ -19,8 +19,10 @@ from support.states import empty_state
 from pipeline.model.detections import Window
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.store import lake_compact, lake_verify, steps
-from pipeline.store.lake import Lake
+from pipeline.store import steps
+from pipeline.store.lake import compact as lake_compact
+from pipeline.store.lake import verify as lake_verify
+from pipeline.store.lake.store import Lake
 
 pytestmark = pytest.mark.faults
 KILLS = int(os.environ.get("KILLS", "10"))
@@ -52,7 +54,7 @@ def work(folder: Path, at: int, now: datetime) -> None:
 def test_a_lake_killed_at_any_step_is_whole(tmp_path: Path) -> None:
     state = empty_state(tmp_path / "state.sqlite")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["pipeline.store.lake", "support.event_tables", "pyarrow"])
+    context.set_forkserver_preload(["pipeline.store.lake.store", "support.event_tables", "pyarrow"])
     lake = Lake(tmp_path / "lake", state)
     died = 0
     for number in range(1, KILLS + 1):

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.detect.feeding import judge
-from pipeline.detect.rules import rules_from_texts
-from pipeline.detect.taxonomy import Taxonomy, taxonomy_faults
+from pipeline.detect.rulebook.feeding import judge
+from pipeline.detect.rulebook.rules import rules_from_texts
+from pipeline.detect.rulebook.taxonomy import Taxonomy, taxonomy_faults
 from pipeline.model.errors import ConflictError, FaultsError, UsageError
 from pipeline.normalise.additions import (
     add_product,

@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pipeline.detect.active import ActiveSet
-from pipeline.detect.compile import compile_rules
-from pipeline.detect.correlation import Stored, taking_part
-from pipeline.detect.rules import Rule, load_rules
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.correlations.correlation import Stored, taking_part
+from pipeline.detect.matching.compile import compile_rules
+from pipeline.detect.rulebook.rules import Rule, load_rules
+from pipeline.detect.rulebook.taxonomy import Taxonomy
+from pipeline.detect.running.active import ActiveSet
 from pipeline.model import events, fold
 from pipeline.model.clock import to_micros
 from pipeline.model.detections import Level

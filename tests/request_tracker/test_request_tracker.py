@@ -23,9 +23,9 @@ from pipeline.tickets.life import close, comment, reopen
 from pipeline.tickets.mirrors.base import Trouble, Verdict
 from pipeline.tickets.mirrors.letters import write
 from pipeline.tickets.mirrors.make import make
-from pipeline.tickets.outbox import know_mirrors
-from pipeline.tickets.outbox_courier import Courier
-from pipeline.tickets.outbox_post import take_changes
+from pipeline.tickets.outbox.courier import Courier
+from pipeline.tickets.outbox.post import take_changes
+from pipeline.tickets.outbox.rows import know_mirrors
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.detect.evidence import evidence_path, read_evidence
-from pipeline.detect.law import attack_tactics, check, check_form
-from pipeline.detect.lock import read_lock, write_lock
-from pipeline.detect.references import read_opened
-from pipeline.detect.rules import RuleBook, load_rules
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.proof.evidence import evidence_path, read_evidence
+from pipeline.detect.proof.law import attack_tactics, check, check_form
+from pipeline.detect.proof.lock import read_lock, write_lock
+from pipeline.detect.proof.references import read_opened
+from pipeline.detect.rulebook.rules import RuleBook, load_rules
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.model.errors import UsageError
 from pipeline.normalise.product import Product, load_products
 from pipeline.rehearsal.stories import rule_ids

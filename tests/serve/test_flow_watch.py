@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from pipeline.detect.maintenance import declare
-from pipeline.detect.scheduler import ensure_schedule, pause, resume
+from pipeline.detect.running.maintenance import declare
+from pipeline.detect.running.scheduler import ensure_schedule, pause, resume
 from pipeline.model.clock import EPOCH
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.flow_watch import RUNS, WATERMARK, FlowWatch

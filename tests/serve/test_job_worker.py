@@ -13,7 +13,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from support.small_home import small_home, spool, work_off
 
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.model.clock import utc_now
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.job_worker import JobDesk
@@ -74,7 +74,7 @@ def test_a_role_detect_whose_loop_falls_ends_and_is_not_held_by_the_desk_of_jobs
     here.close()
     fall = (
         "import threading; from pathlib import Path\n"
-        "from pipeline.detect import scheduler; from pipeline.serve import installation, roles\n"
+        "from pipeline.detect.running import scheduler; from pipeline.serve import installation, roles\n"
         "def fall(*_, **__): raise RuntimeError('it fell')\n"
         "scheduler.detect_loop = fall\n"
         f"here = installation.open_home(Path({str(tmp_path / 'home')!r}))\n"

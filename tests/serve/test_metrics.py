@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 import requests
 
-from pipeline.detect.scheduler import ensure_schedule
+from pipeline.detect.running.scheduler import ensure_schedule
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import ServiceAwayError
 from pipeline.serve import disk

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from support.detecting import MemoryStore, PlainEvaluator, event
 from support.people import analyst
 
-from pipeline.detect.runs import Limits, run_once
+from pipeline.detect.running.runs import Limits, run_once
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import ConflictError
 from pipeline.state.alarms import open_alarms, raise_alarm

@@ -15,7 +15,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.intake import DeadLetterRow
 from pipeline.state.tables.register import Agency, Source, SourceSeen
 from pipeline.store.intake import settle_once
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 NOW = datetime(2026, 11, 24, 9, tzinfo=UTC)
 LINE = b'203.0.113.9 - - [24/Nov/2026:16:00:00 +0700] "GET /a HTTP/1.1" 200 12 "-" "curl/8"'

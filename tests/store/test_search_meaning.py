@@ -23,7 +23,7 @@ from pipeline.model import fold
 from pipeline.model.errors import QueryError
 from pipeline.model.scope import Scope
 from pipeline.store.base import ALL_TIME
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 from pipeline.store.query import parse
 from pipeline.store.query_tree import Words
 from pipeline.store.words import holds as words_hold
@@ -114,7 +114,7 @@ def test_arrow_lowers_each_character_as_the_model_does() -> None:
 def test_long_columns_are_decided_piece_by_piece(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.store import lake_files
+    from pipeline.store.lake import files as lake_files
 
     monkeypatch.setattr(lake_files, "PIECE_BYTES", 50)
     lake = new_lake(tmp_path)

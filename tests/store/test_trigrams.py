@@ -18,10 +18,11 @@ from pipeline.model import fold
 from pipeline.model.errors import DamagedError
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
-from pipeline.store import lake_pass, trigrams
+from pipeline.store import trigrams
 from pipeline.store.base import ALL_TIME
 from pipeline.store.files import arrange
-from pipeline.store.lake import Lake
+from pipeline.store.lake import passes as lake_pass
+from pipeline.store.lake.store import Lake
 from pipeline.store.query_tree import Words
 
 ALL: dict[str, Any] = {"scope": Scope.everything(), "when": ALL_TIME}

@@ -17,7 +17,7 @@ from pipeline.state.state import State
 from pipeline.store import copying, steps
 from pipeline.store.copying import Movable
 from pipeline.store.elasticsearch.moving import ClusterMover
-from pipeline.store.lake_moving import LakeMover
+from pipeline.store.lake.moving import LakeMover
 
 
 def main(home: Path, url: str, to: str, at: int) -> None:

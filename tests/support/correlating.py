@@ -8,7 +8,7 @@ from fractions import Fraction
 from itertools import product
 from typing import Any
 
-from pipeline.detect.correlation import (
+from pipeline.detect.correlations.correlation import (
     CENTRE,
     MEASURES,
     NEW_VALUE,

@@ -19,15 +19,15 @@ from typing import Any
 import msgspec
 from support.detecting import PlainEvaluator
 
-from pipeline.detect.correlation import Condition, Correlation
-from pipeline.detect.findings import Hit, RuleFacts
-from pipeline.detect.runs import Limits, run_once
-from pipeline.detect.scheduler import lag
+from pipeline.detect.correlations.correlation import Condition, Correlation
+from pipeline.detect.running.findings import Hit, RuleFacts
+from pipeline.detect.running.runs import Limits, run_once
+from pipeline.detect.running.scheduler import lag
 from pipeline.model.detections import Level
 from pipeline.model.errors import ConflictError
 from pipeline.state.state import State
 from pipeline.store import steps
-from pipeline.store.lake import Lake
+from pipeline.store.lake.store import Lake
 
 LEASE = 1.0
 LIMITS = Limits(window=9, matches=4, lease=LEASE)

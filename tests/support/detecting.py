@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.detect.correlation import Correlation
-from pipeline.detect.findings import Hit, RuleFacts
+from pipeline.detect.correlations.correlation import Correlation
+from pipeline.detect.running.findings import Hit, RuleFacts
 from pipeline.model import events
 from pipeline.model.clock import EPOCH
 from pipeline.model.detections import Level, Match, Window

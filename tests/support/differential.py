@@ -12,12 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.detect.compile import Compiled
-from pipeline.detect.matcher import Matcher
-from pipeline.detect.plan import Plan
-from pipeline.detect.reference import holds
-from pipeline.detect.routed import Routed
-from pipeline.detect.tree import And, Leaf, Node, Not, Or, all_of, any_of
+from pipeline.detect.matching.compile import Compiled
+from pipeline.detect.matching.matcher import Matcher
+from pipeline.detect.matching.plan import Plan
+from pipeline.detect.matching.reference import holds
+from pipeline.detect.matching.routed import Routed
+from pipeline.detect.matching.tree import And, Leaf, Node, Not, Or, all_of, any_of
 
 Says = Callable[[Node, pa.Table], bool]
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, product
 from typing import Any
 
-from pipeline.detect.reference import holds, value_of
-from pipeline.detect.text import texts
-from pipeline.detect.tree import FALSE, NUMBER_OPS, TRUE, Leaf, Node, rebuild
+from pipeline.detect.matching.reference import holds, value_of
+from pipeline.detect.matching.text import texts
+from pipeline.detect.matching.tree import FALSE, NUMBER_OPS, TRUE, Leaf, Node, rebuild
 from pipeline.model.fold import lower
 from pipeline.store.elasticsearch.columns import mapped
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import uuid
 from functools import cache
 
-from pipeline.detect.compile import compile_rules
-from pipeline.detect.rules import rules_from_texts
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.matching.compile import compile_rules
+from pipeline.detect.rulebook.rules import rules_from_texts
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.model import events
 from pipeline.model.records import RawRecord
 from pipeline.normalise.context import Context

@@ -26,8 +26,8 @@ from pipeline.tickets.deeds import Request
 from pipeline.tickets.grouping import tickets_once
 from pipeline.tickets.life import comment
 from pipeline.tickets.mirrors.make import make
-from pipeline.tickets.outbox import OPEN, know_mirrors
-from pipeline.tickets.outbox_courier import Courier
+from pipeline.tickets.outbox.courier import Courier
+from pipeline.tickets.outbox.rows import OPEN, know_mirrors
 
 
 def settings_of(rt: str, bad: str) -> MirrorSettings:

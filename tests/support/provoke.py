@@ -16,8 +16,8 @@ from typing import Any
 import orjson
 import pyarrow as pa
 
-from pipeline.detect.routed import Routed
-from pipeline.detect.tree import REF_OPS, And, Const, Leaf, Node, Not, leaves
+from pipeline.detect.matching.routed import Routed
+from pipeline.detect.matching.tree import REF_OPS, And, Const, Leaf, Node, Not, leaves
 from pipeline.model import events
 
 Row = dict[str, Any]

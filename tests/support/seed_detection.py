@@ -8,7 +8,7 @@ from typing import Any
 
 from support.seed_cast import COMMANDS, DRILL, EXCEPTION, EXCEPTION_FOREIGN, FOREIGN, OWN, STORIES
 
-from pipeline.detect.watchlists import change_list
+from pipeline.detect.register.watchlists import change_list
 from pipeline.model.clock import to_iso, to_micros
 from pipeline.model.scope import OPERATOR
 from pipeline.state.state import State

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from support.cli_words import EVENT, RULE
 
 from collectors.spool import Draft, SpoolWriter
-from pipeline.detect.register import import_rules
+from pipeline.detect.register.rules import import_rules
 from pipeline.model.clock import to_micros, utc_now
 from pipeline.model.scope import OPERATOR
 from pipeline.serve.ingest import detect_all, settle_node, ticket_all

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from support.detecting import MemoryStore, PlainEvaluator
 
-from pipeline.detect.runs import run_once
+from pipeline.detect.running.runs import run_once
 from pipeline.model.clock import EPOCH
 from pipeline.state.state import State
 from pipeline.tickets.grouping import tickets_once

@@ -18,7 +18,7 @@ from support.findings import Given, put
 from support.people import analyst
 from support.states import empty_state
 
-from pipeline.detect.runs import Limits, run_once
+from pipeline.detect.running.runs import Limits, run_once
 from pipeline.model.clock import EPOCH
 from pipeline.state.state import State, next_number
 from pipeline.state.tables.detection import FindingRow

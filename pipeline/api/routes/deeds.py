@@ -23,7 +23,8 @@ from pipeline.api.routes.tickets import ETAG, Number
 from pipeline.api.shapes import shape_of
 from pipeline.model.errors import ThapCanhError, UsageError
 from pipeline.model.tickets import ClosingReason, Tlp
-from pipeline.tickets import facts, incident, life
+from pipeline.tickets import facts, life
+from pipeline.tickets.clocks import incident
 from pipeline.tickets.deeds import Outcome, Request
 
 router = APIRouter(tags=["deeds"])

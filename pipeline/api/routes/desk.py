@@ -17,8 +17,9 @@ from pipeline.api.route import route
 from pipeline.api.routes.tickets import Number, TicketsAsked, filters_of
 from pipeline.api.shapes import shape_of
 from pipeline.model.errors import NotFoundError, UsageError
-from pipeline.tickets import life, outbox, queue, saved_views, shift
+from pipeline.tickets import life, queue, saved_views, shift
 from pipeline.tickets.deeds import once
+from pipeline.tickets.outbox import rows as outbox
 from pipeline.tickets.timeline import timeline
 
 router = APIRouter(tags=["desk"])

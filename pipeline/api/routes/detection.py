@@ -14,8 +14,8 @@ from pipeline.api.door import Entered
 from pipeline.api.paging import Asked, place_in, read_cursor, write_cursor
 from pipeline.api.route import route
 from pipeline.api.shapes import shape_of
-from pipeline.detect.coverage import Answer
 from pipeline.detect.reads import coverage, findings, rules
+from pipeline.detect.running.coverage import Answer
 
 router = APIRouter(tags=["detection"])
 Ref = Annotated[str, Path(max_length=64)]

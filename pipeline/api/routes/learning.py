@@ -17,10 +17,12 @@ from pipeline.api.keyed import keyed
 from pipeline.api.paging import Asked, page_of, read_cursor
 from pipeline.api.route import route
 from pipeline.api.shapes import shape_of
-from pipeline.detect import draft_jobs, exceptions, jobs
-from pipeline.detect.exception_text import write_filter
+from pipeline.detect.jobs import drafts as draft_jobs
+from pipeline.detect.jobs import jobs
 from pipeline.detect.reads import rules
 from pipeline.detect.reads.drafting import single_event_rule
+from pipeline.detect.register import exceptions
+from pipeline.detect.register.exception_text import write_filter
 from pipeline.model.errors import UsageError
 
 router = APIRouter(tags=["learning"])

@@ -12,7 +12,7 @@ from pipeline.api.keyed import keyed
 from pipeline.api.paging import Asked, page_of, place_in, read_cursor
 from pipeline.api.route import route
 from pipeline.api.shapes import shape_of
-from pipeline.detect import watchlists
+from pipeline.detect.register import watchlists
 from pipeline.tickets import notices
 
 router = APIRouter(tags=["watching"])

@@ -13,7 +13,7 @@ from pipeline.console.days import days
 from pipeline.console.forms import attempt
 from pipeline.console.views.letters import job_page
 from pipeline.console.visit import Visit
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.detect.reads import rules
 from pipeline.model.errors import ThapCanhError, UsageError
 

@@ -17,10 +17,12 @@ from pipeline.console.forms import attempt
 from pipeline.console.views.backtests import SPANS, plot_of, span_days
 from pipeline.console.views.tickets import workers
 from pipeline.console.visit import Visit
-from pipeline.detect import draft_jobs, exceptions, jobs
-from pipeline.detect.exception_text import write_filter
+from pipeline.detect.jobs import drafts as draft_jobs
+from pipeline.detect.jobs import jobs
 from pipeline.detect.reads import rules
 from pipeline.detect.reads.drafting import Candidate, draft_of, single_event_rule
+from pipeline.detect.register import exceptions
+from pipeline.detect.register.exception_text import write_filter
 from pipeline.model.clock import CITY_ZONE
 from pipeline.model.errors import NotFoundError, ThapCanhError, UsageError
 

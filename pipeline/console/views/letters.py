@@ -14,7 +14,7 @@ from pipeline.access.agencies import agencies, unknown
 from pipeline.console.forms import attempt
 from pipeline.console.hexdump import hexdump
 from pipeline.console.visit import Visit
-from pipeline.detect import jobs
+from pipeline.detect.jobs import jobs
 from pipeline.model.errors import ThapCanhError, UsageError
 from pipeline.sources.dead_letters import (
     STATES,
@@ -113,7 +113,7 @@ def ask(visit: Visit) -> Response:
 
 def job_page(visit: Visit, job: jobs.Job) -> Response:
     """How far a replay is, and what came of it. Whether detection has passed the records is asked now."""
-    from pipeline.detect.runs import cursors_of
+    from pipeline.detect.running.runs import cursors_of
 
     node, records = job.result.get("node", ""), job.result.get("records", 0)
     with visit.state.read() as db:

@@ -16,8 +16,8 @@ from pipeline.access.permissions import require, scope_for
 from pipeline.api.uploads import given
 from pipeline.console.forms import attempt
 from pipeline.console.visit import Visit
-from pipeline.detect.feeding import products_of_agencies
 from pipeline.detect.reads import rules
+from pipeline.detect.rulebook.feeding import products_of_agencies
 from pipeline.model.clock import to_micros
 from pipeline.model.errors import ConflictError, NotFoundError, ThapCanhError, UsageError
 from pipeline.normalise.layout import as_laid_out, laid_out, takes_layout

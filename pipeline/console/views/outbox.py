@@ -7,7 +7,7 @@ from starlette.responses import Response
 from pipeline.access import log
 from pipeline.access.permissions import scope_for
 from pipeline.console.visit import Visit
-from pipeline.tickets.outbox import dead_rows, known_mirrors, replay, standings
+from pipeline.tickets.outbox.rows import dead_rows, known_mirrors, replay, standings
 
 SHOWN = 100
 

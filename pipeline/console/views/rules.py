@@ -15,13 +15,13 @@ from pipeline.console.days import days
 from pipeline.console.forms import attempt
 from pipeline.console.views.backtests import SPANS, span_days
 from pipeline.console.visit import Visit
-from pipeline.detect import jobs
-from pipeline.detect.backtests import results_of
-from pipeline.detect.exceptions import list_exceptions
-from pipeline.detect.feeding import Standing, products_of_agencies
+from pipeline.detect.jobs import jobs
+from pipeline.detect.jobs.backtests import results_of
 from pipeline.detect.reads import rules
 from pipeline.detect.reads.rule_page import about, changes_between, evidence_of
-from pipeline.detect.register import switch
+from pipeline.detect.register.exceptions import list_exceptions
+from pipeline.detect.register.rules import switch
+from pipeline.detect.rulebook.feeding import Standing, products_of_agencies
 from pipeline.model.errors import ThapCanhError, UsageError
 from pipeline.state.tables.tickets import RulePrecision
 from pipeline.tickets.priority import EVERYWHERE

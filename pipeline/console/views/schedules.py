@@ -7,9 +7,9 @@ from starlette.responses import Response
 from pipeline.console.forms import attempt
 from pipeline.console.spans import city_time
 from pipeline.console.visit import Visit
-from pipeline.detect import maintenance, scheduler
-from pipeline.detect.coverage import waiting_of
 from pipeline.detect.reads import runs
+from pipeline.detect.running import maintenance, scheduler
+from pipeline.detect.running.coverage import waiting_of
 from pipeline.model.errors import ThapCanhError, UsageError
 
 RUNS = 8

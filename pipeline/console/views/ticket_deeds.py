@@ -14,7 +14,8 @@ from pipeline.api.uploads import given
 from pipeline.console.views.tickets import shown
 from pipeline.console.visit import Visit
 from pipeline.model.errors import ConflictError, NotFoundError, UsageError
-from pipeline.tickets import attachments, facts, incident, life
+from pipeline.tickets import attachments, facts, life
+from pipeline.tickets.clocks import incident
 from pipeline.tickets.deeds import Outcome, Request
 
 Deed = Callable[[Request], Outcome]

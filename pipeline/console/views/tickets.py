@@ -23,10 +23,10 @@ from pipeline.model.tickets import ClosingReason, TicketStatus, Tlp
 from pipeline.state.tables.access import Person
 from pipeline.tickets import saved_views
 from pipeline.tickets.attachments import fetch
+from pipeline.tickets.clocks.packs import sign_words, standing
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.evidence import canonical, evidence
 from pipeline.tickets.filters import Filters
-from pipeline.tickets.packs import sign_words, standing
 from pipeline.tickets.playbook import steps_of
 from pipeline.tickets.queue import (
     FINDINGS_PAGE,

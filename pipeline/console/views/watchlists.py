@@ -7,7 +7,7 @@ from starlette.responses import Response
 from pipeline.access.names import person_names
 from pipeline.console.forms import attempt
 from pipeline.console.visit import Visit
-from pipeline.detect import watchlists
+from pipeline.detect.register import watchlists
 from pipeline.model.errors import NotFoundError, ThapCanhError, UsageError
 
 SIZE = 200

@@ -14,8 +14,8 @@ import msgspec
 import sqlalchemy as sa
 
 from pipeline.access.permissions import require, scope_for
-from pipeline.detect.coverage import Answer, Gap, coverage_of
 from pipeline.detect.reads.outages import OutageLine, outages
+from pipeline.detect.running.coverage import Answer, Gap, coverage_of
 from pipeline.model.errors import UsageError
 from pipeline.model.scope import Actor
 from pipeline.state.state import State

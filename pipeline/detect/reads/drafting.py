@@ -13,11 +13,11 @@ from typing import Any, Final
 
 import msgspec
 
+from pipeline.detect.matching.tree import leaves
 from pipeline.detect.reads.findings import FindingView, get_finding
-from pipeline.detect.register import show_rule
-from pipeline.detect.rules import Rule, rules_from_texts
-from pipeline.detect.taxonomy import Taxonomy
-from pipeline.detect.tree import leaves
+from pipeline.detect.register.rules import show_rule
+from pipeline.detect.rulebook.rules import Rule, rules_from_texts
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.model import events
 from pipeline.model.documents import flatten
 from pipeline.model.errors import UsageError

@@ -144,7 +144,7 @@ def get_finding(state: State, store: Store | None, actor: Actor, ref: str) -> Fi
 
 def _reach(row: FindingRow, scope: Scope) -> Scope:
     """Events of the finding's agency; of the centre's findings, which join agencies, what is in reach."""
-    from pipeline.detect.correlation import CENTRE
+    from pipeline.detect.correlations.correlation import CENTRE
 
     return scope if row.agency == CENTRE else Scope.of(row.agency)
 

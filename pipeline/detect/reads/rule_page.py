@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from pipeline.detect.evidence import Evidence, evidence_path, read_evidence
+from pipeline.detect.proof.evidence import Evidence, evidence_path, read_evidence
 from pipeline.detect.reads.rules import Revision, RuleLine
-from pipeline.detect.register import SHIPPED
-from pipeline.detect.rules import rules_from_texts
+from pipeline.detect.register.rules import SHIPPED
+from pipeline.detect.rulebook.rules import rules_from_texts
 from pipeline.model.errors import ThapCanhError
 from pipeline.settings.places import rules_dir
 

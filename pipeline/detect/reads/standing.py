@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from pipeline.access.permissions import require
-from pipeline.detect.feeding import Standing, Verdict, judge, products_of_agencies
-from pipeline.detect.register import version
-from pipeline.detect.rules import Rule, RuleBook, rules_from_texts
-from pipeline.detect.taxonomy import Taxonomy
-from pipeline.detect.watchlists import placeholders
-from pipeline.detect.yaml_strict import read_yaml
+from pipeline.detect.register.rules import version
+from pipeline.detect.register.watchlists import placeholders
+from pipeline.detect.rulebook.feeding import Standing, Verdict, judge, products_of_agencies
+from pipeline.detect.rulebook.rules import Rule, RuleBook, rules_from_texts
+from pipeline.detect.rulebook.taxonomy import Taxonomy
+from pipeline.detect.rulebook.yaml_strict import read_yaml
 from pipeline.model.scope import Actor
 from pipeline.state.state import State
 from pipeline.state.tables.rules import RuleRevision, RuleRow

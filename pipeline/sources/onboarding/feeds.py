@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from pipeline.detect.law import attack_tactics
+from pipeline.detect.proof.law import attack_tactics
 from pipeline.detect.reads.standing import Judged
 
 _TECHNIQUE: Final = "attack.t"

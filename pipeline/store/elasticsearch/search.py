@@ -22,7 +22,7 @@ from pipeline.store.elasticsearch.columns import FIND, MICROS, kind_of, leftover
 from pipeline.store.elasticsearch.rows import document_of
 from pipeline.store.elasticsearch.templates import PATTERN
 from pipeline.store.elasticsearch.translate import Body, filtered
-from pipeline.store.lake_search import MAX_BARS, MAX_TOP
+from pipeline.store.lake.search import MAX_BARS, MAX_TOP
 from pipeline.store.paging import Key, check_limit, read_key, write_key
 from pipeline.store.query import parse
 

@@ -25,7 +25,7 @@ from pipeline.settings.values import ElasticsearchSettings
 from pipeline.state.state import State
 from pipeline.state.tables.lake import Superseded
 from pipeline.state.tables.register import Agency
-from pipeline.store import lake_verify, settlement, superseding
+from pipeline.store import settlement, superseding
 from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, Page, TimeRange
 from pipeline.store.elasticsearch import delete, looking
 from pipeline.store.elasticsearch.bulk import Bulk, Done
@@ -36,6 +36,7 @@ from pipeline.store.elasticsearch.ready import Ready
 from pipeline.store.elasticsearch.rows import document_of
 from pipeline.store.elasticsearch.scan import scan
 from pipeline.store.elasticsearch.search import Search
+from pipeline.store.lake import verify as lake_verify
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:

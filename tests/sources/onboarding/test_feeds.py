@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pipeline.detect.feeding import judge
 from pipeline.detect.reads.standing import Judged
-from pipeline.detect.rules import rules_from_texts
-from pipeline.detect.taxonomy import Taxonomy
+from pipeline.detect.rulebook.feeding import judge
+from pipeline.detect.rulebook.rules import rules_from_texts
+from pipeline.detect.rulebook.taxonomy import Taxonomy
 from pipeline.normalise.product import load_products
 from pipeline.settings.places import config_dir
 from pipeline.sources.onboarding.feeds import Technique, feeds

@@ -25,8 +25,8 @@ from pipeline.state.tables.tickets import Outbox
 from pipeline.tickets.deeds import Request
 from pipeline.tickets.life import close, comment
 from pipeline.tickets.mirrors.make import check_settings, make
-from pipeline.tickets.outbox import know_mirrors
-from pipeline.tickets.outbox_courier import Courier
+from pipeline.tickets.outbox.courier import Courier
+from pipeline.tickets.outbox.rows import know_mirrors
 
 
 class Box:

@@ -27,9 +27,9 @@ from pipeline.tickets.life import comment
 from pipeline.tickets.mirrors.letters import shown
 from pipeline.tickets.mirrors.make import make
 from pipeline.tickets.mirrors.webhook import sign, verify
-from pipeline.tickets.outbox import dead_rows, know_mirrors, replay
-from pipeline.tickets.outbox_courier import Courier
-from pipeline.tickets.outbox_post import Post, judge
+from pipeline.tickets.outbox.courier import Courier
+from pipeline.tickets.outbox.post import Post, judge
+from pipeline.tickets.outbox.rows import dead_rows, know_mirrors, replay
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Sigma correlations: read, evaluated over stored matches, judged within a run."""

@@ -1,0 +1,1 @@
+"""Long work that people ask for: backfills and backtests."""

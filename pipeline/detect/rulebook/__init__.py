@@ -1,0 +1,1 @@
+"""Rule texts and the taxonomy in, parsed rules tied to data out."""

@@ -1,0 +1,1 @@
+"""Scheduled runs: windows, leases, coverage, findings, and what takes findings back."""

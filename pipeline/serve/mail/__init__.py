@@ -1,0 +1,1 @@
+"""Letters that the system writes: alarms and notices."""

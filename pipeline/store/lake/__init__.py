@@ -1,0 +1,1 @@
+"""The embedded store: Parquet files under a manifest, on one machine."""

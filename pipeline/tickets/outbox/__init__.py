@@ -1,0 +1,1 @@
+"""What outside systems are still to be told, and who tells them."""
