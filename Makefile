@@ -18,6 +18,7 @@ bench: install ## speed of the matcher over a million events (needs ../shared), 
 	$(BIN)/python -m tests.bench.bench_elasticsearch
 	$(BIN)/python -m tests.bench.bench_receivers
 	$(BIN)/python -m tests.bench.bench_normalise
+	$(BIN)/python -m tests.bench.bench_append
 	$(BIN)/python -m tests.bench.bench_flow
 
 check: lint types ## what CI checks before the tests
