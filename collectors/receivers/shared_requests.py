@@ -51,12 +51,16 @@ class SharedRequests:
     def begin(self, stored: Callable[[bytes], bool]) -> None:
         """Give back what an earlier life of this process claimed and did not store."""
         for folder in self._folders() if self._several else ():
-            for claim in folder.iterdir():
-                with contextlib.suppress(OSError, ValueError):
-                    if str(claim.readlink()) == self._node and not stored(
-                        bytes.fromhex(claim.name)
-                    ):
-                        claim.unlink()
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # too old: another process is sweeping it away
+                for claim in list(folder.iterdir()):
+                    self._settle(claim, stored)
+
+    def _settle(self, claim: Path, stored: Callable[[bytes], bool]) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            if str(claim.readlink()) == self._node and not stored(bytes.fromhex(claim.name)):
+                claim.unlink()
 
     async def elsewhere(self, request: bytes) -> int:
         """How many records of it another process has stored; 0: it is ours to store, and claimed. Raises SpoolIOError
