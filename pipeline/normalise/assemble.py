@@ -15,8 +15,8 @@ import numpy as np
 
 from collectors.formats.parsed import Group, values_of
 from pipeline.model.events import TIME
+from pipeline.normalise.column import Column, Converted
 from pipeline.normalise.compile import Entry, Types, plain
-from pipeline.normalise.convert import Column, Converted
 from pipeline.normalise.ecs import arrow_type
 from pipeline.normalise.plan import Kind, Planner
 from pipeline.normalise.raw import gathered, text_array

@@ -10,7 +10,7 @@ from collectors.formats.patterns import dotted
 from pipeline.model.errors import UsageError
 from pipeline.normalise import convert, parts
 from pipeline.normalise.agents import AGENT_PARTS, user_agent
-from pipeline.normalise.convert import Column, Converted, Converter
+from pipeline.normalise.column import Column, Converted, Converter
 from pipeline.normalise.ecs import Ecs, EcsField
 from pipeline.normalise.spec import EntrySpec
 

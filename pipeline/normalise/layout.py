@@ -86,9 +86,7 @@ def _made(product: Product, layout: str) -> Product:
     try:
         spec = makers[spec.format["body"]](spec, layout.strip())
         return compile_product(spec, content_hash(product.revision, layout))
-    except FaultsError as error:
-        raise UsageError("the layout cannot be used", got=str(error)[:300]) from None
-    except ValueError as error:
+    except (FaultsError, ValueError) as error:
         raise UsageError("the layout cannot be used", got=str(error)[:300]) from None
 
 
