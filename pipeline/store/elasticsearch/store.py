@@ -26,7 +26,7 @@ from pipeline.state.state import State
 from pipeline.state.tables.lake import Superseded
 from pipeline.state.tables.register import Agency
 from pipeline.store import settlement, superseding
-from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, Page, TimeRange
+from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, TimeRange
 from pipeline.store.elasticsearch import delete, looking
 from pipeline.store.elasticsearch.bulk import Bulk, Done
 from pipeline.store.elasticsearch.client import connect, speaking, whole
@@ -36,7 +36,7 @@ from pipeline.store.elasticsearch.ready import Ready
 from pipeline.store.elasticsearch.rows import document_of
 from pipeline.store.elasticsearch.scan import scan
 from pipeline.store.elasticsearch.search import Search
-from pipeline.store.lake import verify as lake_verify
+from pipeline.store.searched import Searched
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Taken:
     marks: dict[str, str] = field(default_factory=dict)
 
 
-class ElasticsearchStore:
+class ElasticsearchStore(Searched):
     """One cluster. Several processes may read it; each node's commits come from one process."""
 
     def __init__(
@@ -187,35 +187,6 @@ class ElasticsearchStore:
                 for row in session.scalars(chosen):
                     found[row.event].setdefault("thapcanh", {})["superseded_by"] = row.by
         return [found[one] for one in dict.fromkeys(ids) if one in found]
-
-    def search(
-        self,
-        query: str,
-        *,
-        scope: Scope,
-        when: TimeRange,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page:
-        """See `base.SearchableStore`."""
-        page = self._search.search(query, scope=scope, when=when, limit=limit, after=after)
-        return replace(page, missing=lake_verify.missing(self._state, scope, when))
-
-    def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
-        """See `base.SearchableStore`."""
-        return self._search.count(query, scope=scope, when=when)
-
-    def histogram(
-        self, query: str, *, scope: Scope, when: TimeRange, step: timedelta
-    ) -> list[tuple[datetime, int]]:
-        """See `base.SearchableStore`."""
-        return self._search.histogram(query, scope=scope, when=when, step=step)
-
-    def top(
-        self, query: str, field: str, *, scope: Scope, when: TimeRange, limit: int = 10
-    ) -> list[tuple[str, int]]:
-        """See `base.SearchableStore`."""
-        return self._search.top(query, field, scope=scope, when=when, limit=limit)
 
     def delete_before(self, agency: str, moment: datetime, *, now: datetime) -> int:
         """See `base.SearchableStore`."""

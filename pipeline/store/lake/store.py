@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,7 +24,7 @@ from pipeline.model.scope import Scope
 from pipeline.state.state import State
 from pipeline.state.tables.lake import LakeFile, Superseded
 from pipeline.store import settlement, superseding
-from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, Page, TimeRange
+from pipeline.store.base import ALL_TIME, Commit, Health, KeptWhole, TimeRange
 from pipeline.store.files import Written, arrange, open_parquet, write_file
 from pipeline.store.ids import KnownIds, day_of, halves, repeated
 from pipeline.store.lake import compact as lake_compact
@@ -36,6 +35,7 @@ from pipeline.store.lake import scan as lake_scan
 from pipeline.store.lake import verify as lake_verify
 from pipeline.store.lake.files import Manifest
 from pipeline.store.lake.search import DEFAULT_LIMITS, LakeSearch, Limits
+from pipeline.store.searched import Searched
 from pipeline.store.steps import step
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _LIVE: Final = "live"
 _REMEDY: Final = "thapcanh store verify says what it held and mends it"
 
 
-class Lake:
+class Lake(Searched):
     """One lake. Several processes may read it; each node's commits come from one process."""
 
     def __init__(
@@ -135,35 +135,6 @@ class Lake:
                         document.setdefault("thapcanh", {})["superseded_by"] = replaced[name]
                     found[name] = document
         return [found[one] for one in dict.fromkeys(ids) if one in found]
-
-    def search(
-        self,
-        query: str,
-        *,
-        scope: Scope,
-        when: TimeRange,
-        limit: int = 50,
-        after: str | None = None,
-    ) -> Page:
-        """See `base.SearchableStore`."""
-        page = self._search.search(query, scope=scope, when=when, limit=limit, after=after)
-        return replace(page, missing=lake_verify.missing(self._state, scope, when))
-
-    def count(self, query: str, *, scope: Scope, when: TimeRange) -> int:
-        """See `base.SearchableStore`."""
-        return self._search.count(query, scope=scope, when=when)
-
-    def histogram(
-        self, query: str, *, scope: Scope, when: TimeRange, step: timedelta
-    ) -> list[tuple[datetime, int]]:
-        """See `base.SearchableStore`."""
-        return self._search.histogram(query, scope=scope, when=when, step=step)
-
-    def top(
-        self, query: str, field: str, *, scope: Scope, when: TimeRange, limit: int = 10
-    ) -> list[tuple[str, int]]:
-        """See `base.SearchableStore`."""
-        return self._search.top(query, field, scope=scope, when=when, limit=limit)
 
     def health(self) -> Health:
         """Whether every file of the manifest is there, with its size."""
