@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from support.elasticsearch import empty_store
-from support.event_tables import NOW, event_commit, event_id
+from support.event_tables import NOW, event_id
 from support.states import empty_state
+from support.stored_events import ALL, at, found, hex_of, hold, put, received
 
 from pipeline.model.detections import Window
 from pipeline.model.errors import ConflictError, LimitError, QueryError, UsageError
-from pipeline.model.ids import new_id
 from pipeline.model.records import Settled
 from pipeline.model.scope import Scope
 from pipeline.state.state import State
@@ -24,7 +24,6 @@ from pipeline.state.tables.lake import Hold
 from pipeline.store.base import ALL_TIME, SearchableStore, TimeRange
 
 STORES = ("lake", "elasticsearch")
-ALL = Scope.everything()
 
 
 @pytest.fixture
@@ -46,27 +45,6 @@ def store(
         opened = empty_store(request.getfixturevalue("elasticsearch_url"), state)
     yield opened
     opened.close()
-
-
-def at(second: int) -> datetime:
-    return NOW + timedelta(seconds=second)
-
-
-def put(store: SearchableStore, first: int, *rows: Mapping[str, Any], **more: Any) -> Settled:
-    return store.append(event_commit(rows, first, **more), now=NOW)
-
-
-def hex_of(*sequences: int) -> list[str]:
-    return [event_id(sequence).hex() for sequence in sequences]
-
-
-def found(
-    store: SearchableStore, query: str, scope: Scope = ALL, when: TimeRange = ALL_TIME
-) -> list[int]:
-    """The sequences of what is found, in the order of the page."""
-    page = store.search(query, scope=scope, when=when)
-    assert page.next is None
-    return [document["thapcanh"]["sequence"] for document in page.documents]
 
 
 def test_a_commit_is_settled_once_and_moves_the_watermark(store: SearchableStore) -> None:
@@ -327,22 +305,6 @@ def test_a_store_that_holds_nothing_answers(store: SearchableStore) -> None:
     assert store.histogram("", step=timedelta(hours=1), **asked) == []
     assert store.top("", "user.name", **asked) == []
     assert store.health().status == "ok"
-
-
-def hold(
-    state: State, agency: str, first: int, last: int, released: datetime | None = None
-) -> None:
-    with state.begin() as session:
-        session.add(
-            Hold(
-                id=new_id(), agency=agency, first_time=at(first), last_time=at(last), reason="a case",
-                by="person:kiem", at=NOW, released=released,
-            )
-        )  # fmt: skip
-
-
-def received(agency: str, *seconds: int) -> list[dict[str, Any]]:
-    return [{"organization.id": agency, "event.created": at(second)} for second in seconds]
 
 
 def test_an_agency_s_events_are_deleted_by_their_receipt_and_no_others(

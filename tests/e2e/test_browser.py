@@ -42,7 +42,6 @@ WORDS = {
     },
 }
 
-
 RULE = "00000001-7c1e-4a5b-9d2f-000000000000"
 DETECTION = (
     "/rules",

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import logging
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from email.message import EmailMessage
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, LoginPassword
+from support.mailbox import Box
 
 from pipeline.model.clock import EPOCH
 from pipeline.model.errors import FaultsError, UsageError
@@ -26,28 +24,6 @@ from pipeline.state.state import State
 
 NOW = EPOCH + timedelta(days=1)
 LATER = NOW + timedelta(minutes=10)
-
-
-class Box:
-    """Takes mail, or refuses it while `refusing`."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.refusing = False
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.refusing:
-            return "451 try again later"
-        found = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(found, EmailMessage)
-        self.mails.append(found)
-        return "250 taken"
-
-    def told(self) -> list[tuple[str, str]]:
-        """(subject, the alarm's own words) of each mail."""
-        return [
-            (mail["subject"], mail.get_content().splitlines()[3].strip()) for mail in self.mails
-        ]
 
 
 def free_port() -> int:

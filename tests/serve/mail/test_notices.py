@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import email
-import email.policy
 import socket
 from collections.abc import Iterator
 from datetime import timedelta
-from email.message import EmailMessage
-from typing import Any
 
 import pytest
 import sqlalchemy as sa
 from aiosmtpd.controller import Controller
 from support.findings import NOW, Given, take
+from support.mailbox import Box
 from support.people import analyst
 
 from pipeline.access import people
@@ -26,22 +23,6 @@ from pipeline.state.tables.desk import Notice
 from pipeline.state.tables.register import Agency
 from pipeline.state.tables.tickets import Ticket
 from pipeline.tickets.notices import Wish, notices_once, set_wish
-
-
-class Box:
-    """Takes mail, or refuses it while `refusing`."""
-
-    def __init__(self) -> None:
-        self.mails: list[EmailMessage] = []
-        self.refusing = False
-
-    async def handle_DATA(self, _server: Any, _session: Any, envelope: Any) -> str:  # noqa: N802
-        if self.refusing:
-            return "451 try again later"
-        found = email.message_from_bytes(envelope.content, policy=email.policy.default)
-        assert isinstance(found, EmailMessage)
-        self.mails.append(found)
-        return "250 taken"
 
 
 @pytest.fixture
